@@ -1,0 +1,1 @@
+"""What is settled: identity, money, time and the state machine."""

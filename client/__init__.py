@@ -1,0 +1,1 @@
+"""The other role: whoever has files keeps them on machines of others."""

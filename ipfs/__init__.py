@@ -1,0 +1,1 @@
+"""Blocks and the network that moves them; knows nothing of money or time."""

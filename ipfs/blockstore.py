@@ -1,0 +1,72 @@
+"""The port to stored blocks, and the one that keeps them in memory."""
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+from ipfs.block import Block
+from ipfs.cid import CID
+
+
+class BlockNotFound(LookupError):
+    """The store does not hold this block."""
+
+    def __init__(self, cid: CID) -> None:
+        super().__init__(f"no block {cid} here")
+        self.cid = cid
+
+
+class Blockstore(Protocol):
+    """Blocks by CID. A read never returns wrong bytes; a put that returned is durable."""
+
+    def get(self, cid: CID) -> Block:
+        """Return the block. Raises `BlockNotFound`."""
+
+    def has(self, cid: CID) -> bool:
+        """Whether the block is here."""
+
+    def size_bytes(self, cid: CID) -> int:
+        """Return the size of the block's data. Raises `BlockNotFound`."""
+
+    def put(self, blocks: Iterable[Block]) -> None:
+        """Store the blocks, all durable when this returns."""
+
+    def delete(self, cids: Iterable[CID]) -> None:
+        """Forget the blocks; absent ones are no error."""
+
+    def __iter__(self) -> Iterator[CID]:
+        """Iterate over what is stored, in no promised order."""
+
+
+class MemoryBlockstore:
+    """Blocks in a dict: tests and short-lived DAGs."""
+
+    def __init__(self) -> None:
+        self._blocks: dict[CID, Block] = {}
+
+    def get(self, cid: CID) -> Block:
+        """Return the block. Raises `BlockNotFound`."""
+        try:
+            return self._blocks[cid]
+        except KeyError:
+            raise BlockNotFound(cid) from None
+
+    def has(self, cid: CID) -> bool:
+        """Whether the block is here."""
+        return cid in self._blocks
+
+    def size_bytes(self, cid: CID) -> int:
+        """Return the size of the block's data. Raises `BlockNotFound`."""
+        return len(self.get(cid).data)
+
+    def put(self, blocks: Iterable[Block]) -> None:
+        """Store the blocks."""
+        self._blocks.update((block.cid, block) for block in blocks)
+
+    def delete(self, cids: Iterable[CID]) -> None:
+        """Forget the blocks; absent ones are no error."""
+        for cid in cids:
+            self._blocks.pop(cid, None)
+
+    def __iter__(self) -> Iterator[CID]:
+        """Iterate over what is stored."""
+        return iter(tuple(self._blocks))

@@ -1,0 +1,51 @@
+"""Length-prefixed frames: a varint, then that many bytes; bounded before anything is allocated."""
+
+from collections.abc import Iterator
+
+from ipfs import varint
+from ipfs.errors import LimitExceeded
+
+
+def encode_frame(payload: bytes) -> bytes:
+    """Return the payload behind its length."""
+    return varint.encode(len(payload)) + payload
+
+
+class FrameReader:
+    """Cuts a stream of bytes into frames, however the bytes arrive.
+
+    Holds at most one partial frame. Raises `LimitExceeded` on a length over `frame_bytes_max`,
+    `MalformedBytes` on a length that is no varint.
+    """
+
+    def __init__(self, *, frame_bytes_max: int) -> None:
+        self._frame_bytes_max = frame_bytes_max
+        self._buffer = bytearray()
+
+    @property
+    def is_between_frames(self) -> bool:
+        """Whether the stream may end here without cutting a frame."""
+        return not self._buffer
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Take bytes as they came; yield every frame that is complete."""
+        self._buffer += data
+        position = 0
+        try:
+            while (frame := self._frame_at(position)) is not None:
+                payload, position = frame
+                yield payload
+        finally:
+            del self._buffer[:position]
+
+    def _frame_at(self, position: int) -> tuple[bytes, int] | None:
+        prefix = bytes(self._buffer[position : position + varint.VARINT_BYTES_MAX])
+        if len(prefix) < varint.VARINT_BYTES_MAX and all(byte & 0x80 for byte in prefix):
+            return None
+        length, prefix_bytes = varint.decode(prefix)
+        if length > self._frame_bytes_max:
+            raise LimitExceeded("frame bytes", limit=self._frame_bytes_max, asked=length)
+        start = position + prefix_bytes
+        if len(self._buffer) - start < length:
+            return None
+        return bytes(self._buffer[start : start + length]), start + length

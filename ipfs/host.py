@@ -1,0 +1,92 @@
+"""The port to the network: a host dials peers, opens streams and answers them by protocol."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from ipfs.p2p.multiaddr import Multiaddr
+from ipfs.p2p.peer_id import PeerId
+
+
+@dataclass(frozen=True, slots=True)
+class PeerAddress:
+    """Where a peer may be reached: its identity and the addresses to try."""
+
+    peer_id: PeerId
+    addresses: tuple[Multiaddr, ...] = ()
+
+
+class Stream(Protocol):
+    """One ordered, flow-controlled conversation with an authenticated peer."""
+
+    @property
+    def peer_id(self) -> PeerId:
+        """Who is on the other side; proven by the handshake."""
+
+    async def read(self, bytes_max: int) -> bytes:
+        """Return 1 to `bytes_max` bytes, or b"" after the peer's half has ended.
+
+        Raises `PeerHungUp` if the stream was reset.
+        """
+
+    async def write(self, data: bytes) -> None:
+        """Send all of `data`, waiting for the peer's window. Raises `PeerHungUp`."""
+
+    async def close_write(self) -> None:
+        """End our half; the peer reads to the end."""
+
+    async def reset(self) -> None:
+        """Abandon both halves at once."""
+
+
+StreamHandler = Callable[[Stream], Awaitable[None]]
+"""Answers one inbound stream. A `PeerError` it raises resets that stream and nothing else."""
+
+
+class Host(Protocol):
+    """A node on the network."""
+
+    @property
+    def peer_id(self) -> PeerId:
+        """Who we are."""
+
+    @property
+    def addresses(self) -> tuple[Multiaddr, ...]:
+        """Where we listen, without the /p2p part."""
+
+    def handle(self, protocol_id: str, handler: StreamHandler) -> None:
+        """Answer inbound streams of this protocol with `handler` from now on."""
+
+    def on_peer(self, listener: Callable[[PeerId, bool], None]) -> None:
+        """Call `listener(peer_id, connected)` when a peer's first connection opens or last one ends."""
+
+    def on_identified(self, listener: Callable[[PeerId, Sequence[str]], None]) -> None:
+        """Call `listener(peer_id, protocol_ids)` when a peer has told what it speaks."""
+
+    async def connect(self, peer: PeerAddress) -> None:
+        """Be connected to the peer, dialling every address if need be.
+
+        Raises `PeerUnreachable`, which lists what each address answered.
+        """
+
+    async def open_stream(self, peer_id: PeerId, protocol_ids: Sequence[str]) -> tuple[Stream, str]:
+        """Open a stream in the first protocol of ours that the peer speaks.
+
+        Dials known addresses if there is no connection. Raises `PeerUnreachable`,
+        `ProtocolUnsupported`.
+        """
+
+    def known_addresses(self, peer_id: PeerId) -> tuple[Multiaddr, ...]:
+        """Addresses learned for a peer: dialled, identified, or added."""
+
+    def add_addresses(self, peer: PeerAddress) -> None:
+        """Remember where a peer may be reached."""
+
+    def connected_peers(self) -> tuple[PeerId, ...]:
+        """Peers with a live connection."""
+
+    def peer_protocols(self, peer_id: PeerId) -> tuple[str, ...]:
+        """What identify learned that the peer speaks; empty if not identified."""
+
+    async def close(self) -> None:
+        """Stop listening and end every connection."""

@@ -1,0 +1,1 @@
+"""Kademlia: who has what, found without a directory."""

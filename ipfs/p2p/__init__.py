@@ -1,0 +1,1 @@
+"""A small libp2p: what Kubo speaks, nothing more."""

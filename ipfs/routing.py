@@ -1,0 +1,21 @@
+"""The port to content routing: who has a block, and where a peer lives."""
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from ipfs.cid import CID
+from ipfs.host import PeerAddress
+from ipfs.p2p.peer_id import PeerId
+
+
+class Routing(Protocol):
+    """Finds peers by content or identity; promises nothing about what they say."""
+
+    async def provide(self, cid: CID) -> int:
+        """Announce that we have this CID; return how many peers took the record."""
+
+    def find_providers(self, cid: CID, *, count_max: int = 20) -> AsyncIterator[PeerAddress]:
+        """Yield peers said to have the CID, as they are found, each once."""
+
+    async def find_peer(self, peer_id: PeerId) -> PeerAddress | None:
+        """Return where the peer lives, or None if nobody close to it knows."""

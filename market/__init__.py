@@ -1,0 +1,1 @@
+"""What is negotiated: both sides of each conversation in one file."""

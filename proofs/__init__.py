@@ -1,0 +1,1 @@
+"""Sealing and proving: bytes and hashes only."""

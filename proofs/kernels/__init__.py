@@ -1,0 +1,1 @@
+"""The fast versions of hashing, fr32 and labels; each held equal to its readable twin."""

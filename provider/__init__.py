@@ -1,0 +1,1 @@
+"""One role: whoever has disk sells it."""
