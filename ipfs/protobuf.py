@@ -1,0 +1,90 @@
+"""The protobuf wire format, as little of it as IPFS uses; each message keeps its own strictness."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from ipfs import varint
+from ipfs.errors import MalformedBytes
+
+VARINT: Final = 0
+FIXED64: Final = 1
+BYTES: Final = 2
+FIXED32: Final = 5
+
+_FIXED_BYTES: Final = {FIXED64: 8, FIXED32: 4}
+_UINT64_BYTES_MAX: Final = 10
+
+
+def encode_varint_field(number: int, value: int) -> bytes:
+    """Return one varint field, 0 <= value < 2^64."""
+    return varint.encode(number << 3 | VARINT) + _encode_uint64(value)
+
+
+def encode_bytes_field(number: int, value: bytes) -> bytes:
+    """Return one length-delimited field."""
+    return varint.encode(number << 3 | BYTES) + varint.encode(len(value)) + value
+
+
+def fields(data: bytes) -> Iterator[tuple[int, int, int | bytes]]:
+    """Yield (field number, wire type, value) in the order of the bytes.
+
+    The value is an int for VARINT, else the raw bytes. Raises `MalformedBytes`; groups are refused.
+    """
+    position = 0
+    while position < len(data):
+        key, position = _decode_uint64(data, position)
+        number, wire_type = key >> 3, key & 7
+        if not 1 <= number < 1 << 29:
+            raise MalformedBytes("protobuf", f"field number {number}")
+        if wire_type == VARINT:
+            value, position = _decode_uint64(data, position)
+            yield number, wire_type, value
+            continue
+        if wire_type == BYTES:
+            length, position = _decode_uint64(data, position)
+        elif wire_type in _FIXED_BYTES:
+            length = _FIXED_BYTES[wire_type]
+        else:
+            raise MalformedBytes("protobuf", f"wire type {wire_type}")
+        if length > len(data) - position:
+            raise MalformedBytes("protobuf", "truncated field")
+        yield number, wire_type, data[position : position + length]
+        position += length
+
+
+def expect_bytes(value: int | bytes, what: str) -> bytes:
+    """Return a field's value where bytes are due. Raises `MalformedBytes`."""
+    if isinstance(value, bytes):
+        return value
+    raise MalformedBytes(what, "a number where bytes are due")
+
+
+def expect_int(value: int | bytes, what: str) -> int:
+    """Return a field's value where a number is due. Raises `MalformedBytes`."""
+    if isinstance(value, int):
+        return value
+    raise MalformedBytes(what, "bytes where a number is due")
+
+
+def _encode_uint64(value: int) -> bytes:
+    assert 0 <= value < 1 << 64, "a protobuf varint holds 64 bits"
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def _decode_uint64(data: bytes, position: int) -> tuple[int, int]:
+    value = 0
+    for index in range(_UINT64_BYTES_MAX):
+        if position + index >= len(data):
+            raise MalformedBytes("protobuf", "truncated varint")
+        byte = data[position + index]
+        value |= (byte & 0x7F) << (7 * index)
+        if byte < 0x80:
+            if value >> 64:
+                raise MalformedBytes("protobuf", "varint over 64 bits")
+            return value, position + index + 1
+    raise MalformedBytes("protobuf", "varint over 64 bits")
