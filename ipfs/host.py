@@ -1,8 +1,8 @@
 """The port to the network: a host dials peers, opens streams and answers them by protocol."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from ipfs.p2p.multiaddr import Multiaddr
 from ipfs.p2p.peer_id import PeerId
@@ -14,6 +14,35 @@ class PeerAddress:
 
     peer_id: PeerId
     addresses: tuple[Multiaddr, ...] = ()
+
+
+class NetworkError(Exception):
+    """A peer cannot be talked to now. Nobody is at fault: ask another peer, or later."""
+
+    code: ClassVar[str]
+
+
+class PeerUnreachable(NetworkError):
+    """There is no connection to the peer, and no address of it gave one."""
+
+    code = "peer-unreachable"
+
+    def __init__(self, peer_id: PeerId, answers: Mapping[Multiaddr, str]) -> None:
+        tried = "; ".join(f"{address}: {answer}" for address, answer in answers.items())
+        super().__init__(f"{peer_id} is unreachable: {tried or 'no address is known'}")
+        self.peer_id = peer_id
+        self.answers = dict(answers)
+
+
+class ProtocolUnsupported(NetworkError):
+    """The peer speaks none of these protocols."""
+
+    code = "protocol-unsupported"
+
+    def __init__(self, peer_id: PeerId, protocol_ids: Sequence[str]) -> None:
+        super().__init__(f"{peer_id} does not speak {' or '.join(protocol_ids)}")
+        self.peer_id = peer_id
+        self.protocol_ids = tuple(protocol_ids)
 
 
 class Stream(Protocol):
@@ -40,7 +69,11 @@ class Stream(Protocol):
 
 
 StreamHandler = Callable[[Stream], Awaitable[None]]
-"""Answers one inbound stream. A `PeerError` it raises resets that stream and nothing else."""
+"""Answers one inbound stream, which is reset when the handler returns without having ended it.
+
+A `PeerError` or `NetworkError` it raises resets that stream and nothing else; any other
+exception is our bug and takes the host down.
+"""
 
 
 class Host(Protocol):
@@ -58,7 +91,7 @@ class Host(Protocol):
         """Answer inbound streams of this protocol with `handler` from now on."""
 
     def on_peer(self, listener: Callable[[PeerId, bool], None]) -> None:
-        """Call `listener(peer_id, connected)` when a peer's first connection opens or last one ends."""
+        """Call `listener(peer_id, connected)` at a peer's first connection and after its last."""
 
     def on_identified(self, listener: Callable[[PeerId, Sequence[str]], None]) -> None:
         """Call `listener(peer_id, protocol_ids)` when a peer has told what it speaks."""
