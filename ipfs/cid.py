@@ -1,0 +1,193 @@
+"""CIDs: what a block is called (multiformats/cid), piece and replica commitments included."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import lru_cache
+from typing import Any, Final, Self
+
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import core_schema
+
+from ipfs import multibase, varint
+from ipfs.errors import MalformedBytes
+
+
+class Codec(IntEnum):
+    """What the bytes behind a CID are (multiformats/multicodec table)."""
+
+    RAW = 0x55
+    DAG_PB = 0x70
+    DAG_CBOR = 0x71
+    LIBP2P_KEY = 0x72
+    DAG_JSON = 0x0129
+    FIL_COMMITMENT_UNSEALED = 0xF101
+    FIL_COMMITMENT_SEALED = 0xF102
+
+
+class HashCode(IntEnum):
+    """Which function a multihash names (multiformats/multicodec table)."""
+
+    IDENTITY = 0x00
+    SHA1 = 0x11
+    SHA2_256 = 0x12
+    SHA2_512 = 0x13
+    FR32_SHA2_256_TRUNC254_PADDED_BINARY_TREE = 0x1011
+    SHA2_256_TRUNC254_PADDED = 0x1012
+    BLAKE2B_256 = 0xB220
+    POSEIDON_BLS12_381_A2_FC1 = 0xB401
+
+
+_DIGEST_BYTES: Final = {
+    HashCode.SHA1: 20,
+    HashCode.SHA2_256: 32,
+    HashCode.SHA2_512: 64,
+    HashCode.SHA2_256_TRUNC254_PADDED: 32,
+    HashCode.BLAKE2B_256: 32,
+    HashCode.POSEIDON_BLS12_381_A2_FC1: 32,
+}
+_DIGEST_OF: Final[dict[int, Callable[[bytes], bytes]]] = {
+    HashCode.IDENTITY: lambda data: data,
+    HashCode.SHA1: lambda data: hashlib.sha1(data, usedforsecurity=False).digest(),
+    HashCode.SHA2_256: lambda data: hashlib.sha256(data).digest(),
+    HashCode.SHA2_512: lambda data: hashlib.sha512(data).digest(),
+    HashCode.BLAKE2B_256: lambda data: hashlib.blake2b(data, digest_size=32).digest(),
+}
+DIGEST_BYTES_MAX: Final = 128
+"""Also the bound of an identity CID (boxo `verifcid`)."""
+
+_V0_PREFIX: Final = bytes((HashCode.SHA2_256, 32))
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class CID:
+    """A content identifier: version, codec and multihash, checked when made.
+
+    multihash:  varint hash code, varint length, digest
+    Raises `MalformedBytes` for what is no CID, or names a hash that nobody here knows.
+    """
+
+    version: int
+    codec: int
+    multihash: bytes
+
+    def __post_init__(self) -> None:
+        code, length_at = varint.decode(self.multihash)
+        length, digest_at = varint.decode(self.multihash, length_at)
+        if length > DIGEST_BYTES_MAX or length != len(self.multihash) - digest_at:
+            raise MalformedBytes("CID", "digest length")
+        if code not in HashCode.__members__.values():
+            raise MalformedBytes("CID", f"unknown hash function {code:#x}")
+        if length != _DIGEST_BYTES.get(HashCode(code), length):
+            raise MalformedBytes("CID", "digest length does not fit its function")
+        if self.version == 0:
+            if self.codec != Codec.DAG_PB or not self.multihash.startswith(_V0_PREFIX):
+                raise MalformedBytes("CID", "version 0 is dag-pb over sha2-256")
+        elif self.version != 1:
+            raise MalformedBytes("CID", f"version {self.version}")
+
+    @classmethod
+    def of(cls, codec: int, data: bytes, *, version: int = 1) -> Self:
+        """Return the sha2-256 CID of a block's bytes."""
+        return cls(version, codec, _V0_PREFIX + hashlib.sha256(data).digest())
+
+    @classmethod
+    def from_digest(cls, codec: int, hash_code: int, digest: bytes) -> Self:
+        """Return the version 1 CID around a digest that is already known."""
+        return cls(1, codec, varint.encode(hash_code) + varint.encode(len(digest)) + digest)
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """Return the CID that the bytes are, all of them. Raises `MalformedBytes`."""
+        cid, end = cls.decode_prefix(data)
+        if end != len(data):
+            raise MalformedBytes("CID", "trailing bytes")
+        return cid
+
+    @classmethod
+    def decode_prefix(cls, data: bytes | memoryview, offset: int = 0) -> tuple[Self, int]:
+        """Return the CID at `offset` and the offset after it. Raises `MalformedBytes`."""
+        if bytes(data[offset : offset + 2]) == _V0_PREFIX:
+            end = offset + 34
+            return cls(0, Codec.DAG_PB, bytes(data[offset:end])), end
+        version, codec_at = varint.decode(data, offset)
+        if version != 1:
+            raise MalformedBytes("CID", f"version {version}")
+        codec, multihash_at = varint.decode(data, codec_at)
+        _, length_at = varint.decode(data, multihash_at)
+        length, digest_at = varint.decode(data, length_at)
+        if length > DIGEST_BYTES_MAX:
+            raise MalformedBytes("CID", "digest length")
+        return cls(1, codec, bytes(data[multihash_at : digest_at + length])), digest_at + length
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the CID that the text is, in any base. Raises `MalformedBytes`."""
+        if len(text) == 46 and text.startswith("Qm"):
+            return cls(0, Codec.DAG_PB, multibase.decode_base58(text))
+        cid = cls.decode(multibase.decode(text))
+        if cid.version == 0:
+            raise MalformedBytes("CID", "version 0 in multibase")
+        return cid
+
+    def encode(self) -> bytes:
+        """Return the binary form."""
+        if self.version == 0:
+            return self.multihash
+        return varint.encode(self.version) + varint.encode(self.codec) + self.multihash
+
+    @property
+    def hash_code(self) -> HashCode:
+        """Return which function the digest is of."""
+        return HashCode(varint.decode(self.multihash)[0])
+
+    @property
+    def digest(self) -> bytes:
+        """Return the digest alone."""
+        _, length_at = varint.decode(self.multihash)
+        return self.multihash[varint.decode(self.multihash, length_at)[1] :]
+
+    def matches(self, data: bytes) -> bool:
+        """Whether these bytes are the block; never true for a hash that can't be computed here."""
+        digest_of = _DIGEST_OF.get(self.hash_code)
+        return digest_of is not None and digest_of(data) == self.digest
+
+    def as_v1(self) -> "CID":
+        """Return the same block's version 1 CID."""
+        return self if self.version == 1 else CID(1, self.codec, self.multihash)
+
+    def __str__(self) -> str:
+        return _text(self)
+
+    def __repr__(self) -> str:
+        return f"CID({self})"
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, source: type[Any], handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        """Let records hold CIDs: links in DAG-CBOR, text in JSON."""
+        return core_schema.json_or_python_schema(
+            json_schema=core_schema.no_info_after_validator_function(
+                _parse_field, core_schema.str_schema()
+            ),
+            python_schema=core_schema.is_instance_schema(cls),
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                str, when_used="json", return_schema=core_schema.str_schema()
+            ),
+        )
+
+
+def _parse_field(text: str) -> CID:
+    try:
+        return CID.parse(text)
+    except MalformedBytes as error:
+        raise ValueError(str(error)) from error
+
+
+@lru_cache(maxsize=4096)
+def _text(cid: CID) -> str:
+    if cid.version == 0:
+        return multibase.encode_base58(cid.multihash)
+    return multibase.encode("b", cid.encode())
