@@ -69,10 +69,10 @@ class Stream(Protocol):
 
 
 StreamHandler = Callable[[Stream], Awaitable[None]]
-"""Answers one inbound stream, which is reset when the handler returns without having ended it.
+"""Answers one inbound stream; our half is closed when it returns.
 
-A `PeerError` or `NetworkError` it raises resets that stream and nothing else; any other
-exception is our bug and takes the host down.
+A `PeerError`, `NetworkError` or `TimeoutError` it raises resets that stream and nothing else.
+Any other exception is our bug: it takes the host down and comes out of its `async with`.
 """
 
 
@@ -106,7 +106,7 @@ class Host(Protocol):
         """Open a stream in the first protocol of ours that the peer speaks.
 
         Dials known addresses if there is no connection. Raises `PeerUnreachable`,
-        `ProtocolUnsupported`.
+        `ProtocolUnsupported`. Whoever opens a stream reads it to its end or resets it.
         """
 
     def known_addresses(self, peer_id: PeerId) -> tuple[Multiaddr, ...]:

@@ -81,7 +81,7 @@ def test_an_rsa_signature_verifies_and_its_key_is_known_by_hash() -> None:
 
 
 def test_an_rsa_key_that_is_too_short_is_refused() -> None:
-    private = rsa.generate_private_key(65537, 1024)  # noqa: S505 - the point of the test
+    private = rsa.generate_private_key(65537, 1024)
     der = private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     with pytest.raises(MalformedBytes):
         PublicKey(KeyType.RSA, der)
