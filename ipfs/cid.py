@@ -88,9 +88,18 @@ class CID:
             raise MalformedBytes("CID", f"version {self.version}")
 
     @classmethod
-    def of(cls, codec: int, data: bytes, *, version: int = 1) -> Self:
-        """Return the sha2-256 CID of a block's bytes."""
-        return cls(version, codec, _V0_PREFIX + hashlib.sha256(data).digest())
+    def of(
+        cls, codec: int, data: bytes, *, version: int = 1, hash_code: int = HashCode.SHA2_256
+    ) -> Self:
+        """Return the CID of a block's bytes.
+
+        Raises `MalformedBytes` if the hash can't be computed here, or version 0 doesn't allow it.
+        """
+        digest_of = _DIGEST_OF.get(hash_code)
+        if digest_of is None:
+            raise MalformedBytes("CID", f"hash function {hash_code:#x} can't be computed here")
+        digest = digest_of(data)
+        return cls(version, codec, varint.encode(hash_code) + varint.encode(len(digest)) + digest)
 
     @classmethod
     def from_digest(cls, codec: int, hash_code: int, digest: bytes) -> Self:

@@ -1,0 +1,251 @@
+"""Bitswap 1.2.0 messages: wants, blocks, and who has what (ipfs/specs `bitswap-protocol.md`)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final, Self, TypeVar
+
+from ipfs import protobuf, varint
+from ipfs.block import BLOCK_BYTES_MAX, Block
+from ipfs.cid import CID
+from ipfs.errors import LimitExceeded, MalformedBytes
+
+PROTOCOL_ID: Final = "/ipfs/bitswap/1.2.0"
+
+MESSAGE_BYTES_MAX: Final = 4 * 1024 * 1024
+"""What peers accept (boxo `bitswap/network`, `inet.MessageSizeMax`)."""
+
+FIELDS_MAX: Final = 16_384
+"""Protobuf fields in one message, nested ones included: 3,000 wants, parsed in well under 0.1 s."""
+
+PRIORITY_MAX: Final = 2**31 - 1
+
+_Choice = TypeVar("_Choice", bound=IntEnum)
+
+
+class WantType(IntEnum):
+    """Whether a want asks for the block or only whether it is there."""
+
+    BLOCK = 0
+    HAVE = 1
+
+
+class PresenceType(IntEnum):
+    """What a peer says of a block it was asked about."""
+
+    HAVE = 0
+    DONT_HAVE = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """One entry of a wantlist: a wish, or with `cancel` the end of one."""
+
+    cid: CID
+    priority: int = 1
+    want_type: WantType = WantType.BLOCK
+    cancel: bool = False
+    send_dont_have: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """What a peer says of one block."""
+
+    cid: CID
+    presence_type: PresenceType
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message, in either direction. `blocks` match their CIDs: these are computed on arrival.
+
+    full:           the wants replace all that the sender wanted before
+    pending_bytes:  block bytes that the sender has queued for the receiver beyond this message
+    """
+
+    wants: tuple[Want, ...] = ()
+    full: bool = False
+    blocks: tuple[Block, ...] = ()
+    presences: tuple[Presence, ...] = ()
+    pending_bytes: int = 0
+
+    def encode(self) -> bytes:
+        """Return the protobuf bytes, without the length that goes before them on a stream."""
+        parts = []
+        if self.wants or self.full:
+            parts.append(protobuf.encode_bytes_field(1, _encode_wantlist(self.wants, self.full)))
+        parts += (protobuf.encode_bytes_field(3, _encode_block(block)) for block in self.blocks)
+        parts += (protobuf.encode_bytes_field(4, _encode_presence(it)) for it in self.presences)
+        if self.pending_bytes:
+            parts.append(protobuf.encode_varint_field(5, self.pending_bytes))
+        return b"".join(parts)
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """Read a message. Unknown fields are skipped, as protobuf demands.
+
+        Raises `MalformedBytes`, or `LimitExceeded` for a message, a block or a number of fields
+        over the limits above.
+        """
+        if len(data) > MESSAGE_BYTES_MAX:
+            raise LimitExceeded("message bytes", limit=MESSAGE_BYTES_MAX, asked=len(data))
+        reader = _FieldReader()
+        wants: list[Want] = []
+        blocks: list[Block] = []
+        presences: list[Presence] = []
+        full, pending_bytes = False, 0
+        for number, value in reader.fields(data):
+            match number:
+                case 1:
+                    entries, full = _decode_wantlist(reader, _bytes(value))
+                    wants += entries
+                case 3:
+                    blocks.append(_decode_block(reader, _bytes(value)))
+                case 4:
+                    presences.append(_decode_presence(reader, _bytes(value)))
+                case 5:
+                    pending_bytes = _int31(value, "pending bytes")
+        return cls(tuple(wants), full, tuple(blocks), tuple(presences), pending_bytes)
+
+
+class _FieldReader:
+    """Reads the fields of one message and its parts, not more than `FIELDS_MAX` altogether."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def fields(self, data: bytes) -> Iterator[tuple[int, int | bytes]]:
+        for number, _, value in protobuf.fields(data):
+            self._count += 1
+            if self._count > FIELDS_MAX:
+                raise LimitExceeded("message fields", limit=FIELDS_MAX, asked=self._count)
+            yield number, value
+
+
+def _encode_wantlist(wants: tuple[Want, ...], full: bool) -> bytes:
+    entries = [protobuf.encode_bytes_field(1, _encode_want(want)) for want in wants]
+    if full:
+        entries.append(protobuf.encode_varint_field(2, 1))
+    return b"".join(entries)
+
+
+def _encode_want(want: Want) -> bytes:
+    out = protobuf.encode_bytes_field(1, want.cid.encode())
+    out += protobuf.encode_varint_field(2, want.priority)
+    if want.cancel:
+        out += protobuf.encode_varint_field(3, 1)
+    if want.want_type:
+        out += protobuf.encode_varint_field(4, want.want_type)
+    if want.send_dont_have:
+        out += protobuf.encode_varint_field(5, 1)
+    return out
+
+
+def _decode_wantlist(reader: _FieldReader, data: bytes) -> tuple[list[Want], bool]:
+    wants, full = [], False
+    for number, value in reader.fields(data):
+        match number:
+            case 1:
+                wants.append(_decode_want(reader, _bytes(value)))
+            case 2:
+                full = _bool(value)
+    return wants, full
+
+
+def _decode_want(reader: _FieldReader, data: bytes) -> Want:
+    cid, priority, cancel, want_type, send_dont_have = None, 0, False, WantType.BLOCK, False
+    for number, value in reader.fields(data):
+        match number:
+            case 1:
+                cid = CID.decode(_bytes(value))
+            case 2:
+                priority = _int31(value, "priority")
+            case 3:
+                cancel = _bool(value)
+            case 4:
+                want_type = _choice(WantType, value)
+            case 5:
+                send_dont_have = _bool(value)
+    if cid is None:
+        raise MalformedBytes("want", "no CID")
+    return Want(cid, priority, want_type, cancel, send_dont_have)
+
+
+def _encode_presence(presence: Presence) -> bytes:
+    return protobuf.encode_bytes_field(1, presence.cid.encode()) + protobuf.encode_varint_field(
+        2, presence.presence_type
+    )
+
+
+def _decode_presence(reader: _FieldReader, data: bytes) -> Presence:
+    cid, presence_type = None, PresenceType.HAVE
+    for number, value in reader.fields(data):
+        match number:
+            case 1:
+                cid = CID.decode(_bytes(value))
+            case 2:
+                presence_type = _choice(PresenceType, value)
+    if cid is None:
+        raise MalformedBytes("presence", "no CID")
+    return Presence(cid, presence_type)
+
+
+def _encode_block(block: Block) -> bytes:
+    return protobuf.encode_bytes_field(1, _cid_prefix(block.cid)) + protobuf.encode_bytes_field(
+        2, block.data
+    )
+
+
+def _decode_block(reader: _FieldReader, data: bytes) -> Block:
+    prefix, content = b"", b""
+    for number, value in reader.fields(data):
+        match number:
+            case 1:
+                prefix = _bytes(value)
+            case 2:
+                content = _bytes(value)
+    if len(content) > BLOCK_BYTES_MAX:
+        raise LimitExceeded("block bytes", limit=BLOCK_BYTES_MAX, asked=len(content))
+    return Block(_cid_under_prefix(prefix, content), content)
+
+
+def _cid_prefix(cid: CID) -> bytes:
+    """Return the CID without its digest, which the receiver computes."""
+    numbers = (cid.version, cid.codec, cid.hash_code, len(cid.digest))
+    return b"".join(map(varint.encode, numbers))
+
+
+def _cid_under_prefix(prefix: bytes, content: bytes) -> CID:
+    version, codec_at = varint.decode(prefix)
+    codec, hash_at = varint.decode(prefix, codec_at)
+    code, length_at = varint.decode(prefix, hash_at)
+    length, end = varint.decode(prefix, length_at)
+    if end != len(prefix):
+        raise MalformedBytes("block prefix", "trailing bytes")
+    cid = CID.of(codec, content, version=version, hash_code=code)
+    if len(cid.digest) != length:
+        raise MalformedBytes("block prefix", "digest length does not fit its function")
+    return cid
+
+
+def _bytes(value: int | bytes) -> bytes:
+    return protobuf.expect_bytes(value, "Bitswap message")
+
+
+def _bool(value: int | bytes) -> bool:
+    return protobuf.expect_int(value, "Bitswap message") != 0
+
+
+def _int31(value: int | bytes, what: str) -> int:
+    number = protobuf.expect_int(value, what)
+    if number > PRIORITY_MAX:
+        raise MalformedBytes(what, "negative, or over 31 bits")
+    return number
+
+
+def _choice(kind: type[_Choice], value: int | bytes) -> _Choice:
+    number = protobuf.expect_int(value, kind.__name__)
+    if number not in kind.__members__.values():
+        raise MalformedBytes(kind.__name__, f"no such value: {number}")
+    return kind(number)

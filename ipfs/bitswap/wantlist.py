@@ -1,0 +1,106 @@
+"""What one side wants of the other: theirs, which we answer, and ours, which we send."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from ipfs.bitswap.messages import Message, Want, WantType
+from ipfs.cid import CID
+
+WANTS_PER_PEER_MAX: Final = 1024
+"""What is remembered of one peer's wishes (boxo `bitswap/server`, MaxQueuedWantlistEntries)."""
+
+CANCELLED_MAX: Final = 1024
+"""How many cancelled wants are remembered: their blocks may be under way."""
+
+
+class Wantlist:
+    """What a peer wants of us; at most `WANTS_PER_PEER_MAX` wants, later ones are not kept."""
+
+    def __init__(self) -> None:
+        self._wants: dict[CID, Want] = {}
+
+    def update(self, message: Message) -> tuple[list[Want], list[CID]]:
+        """Take the wantlist of a message; return the wants that it asks, and the CIDs it ends.
+
+        A want asked again counts as asked; of a block and a HAVE for it, the block is kept.
+        """
+        ended: dict[CID, None] = dict.fromkeys(self._wants) if message.full else {}
+        asked: dict[CID, Want] = {}
+        if message.full:
+            self._wants.clear()
+        for want in message.wants:
+            if want.cancel:
+                self._wants.pop(want.cid, None)
+                asked.pop(want.cid, None)
+                ended[want.cid] = None
+            elif want.cid in self._wants or len(self._wants) < WANTS_PER_PEER_MAX:
+                ended.pop(want.cid, None)
+                kept = self._wants.get(want.cid, want)
+                self._wants[want.cid] = asked[want.cid] = min(want, kept, key=_by_want_type)
+        return list(asked.values()), list(ended)
+
+    def remove(self, cid: CID) -> None:
+        """End a want, because it was answered."""
+        del self._wants[cid]
+
+    def get(self, cid: CID) -> Want | None:
+        """Return the want for a block, if there is one."""
+        return self._wants.get(cid)
+
+    def __iter__(self) -> Iterator[CID]:
+        return iter(self._wants)
+
+    def __len__(self) -> int:
+        return len(self._wants)
+
+
+class Requests:
+    """What we want of a peer: each want on the wire once, however many sessions share it."""
+
+    def __init__(self) -> None:
+        self._askers: dict[CID, set[object]] = {}
+        self._cancelled: deque[CID] = deque(maxlen=CANCELLED_MAX)
+        self._unsent: dict[CID, Want] = {}
+
+    def ask(self, want: Want, asker: object) -> None:
+        """Take a session's want, or the cancellation of one; say it with the next message."""
+        askers = self._askers.setdefault(want.cid, set())
+        if not want.cancel:
+            askers.add(asker)
+            unsent = self._unsent.get(want.cid)
+            is_block_unsent = unsent and not unsent.cancel and unsent.want_type is WantType.BLOCK
+            if not is_block_unsent:
+                self._unsent[want.cid] = want
+            return
+        askers.discard(asker)
+        if not askers:
+            del self._askers[want.cid]
+            self._cancelled.append(want.cid)
+            self._unsent[want.cid] = want
+
+    def take_unsent(self) -> tuple[Want, ...]:
+        """Return what to tell the peer now."""
+        wants = tuple(self._unsent.values())
+        self._unsent.clear()
+        return wants
+
+    @property
+    def has_unsent(self) -> bool:
+        """Whether there is anything to tell the peer."""
+        return bool(self._unsent)
+
+    def arrived(self, cids: Iterable[CID]) -> list[CID]:
+        """Take the blocks that the peer sent; return those that were never asked of it."""
+        unasked = []
+        for cid in cids:
+            if self._askers.pop(cid, None) is not None:
+                self._cancelled.append(cid)
+                self._unsent.pop(cid, None)
+            elif cid not in self._cancelled:
+                unasked.append(cid)
+        return unasked
+
+
+def _by_want_type(want: Want) -> int:
+    return want.want_type
