@@ -67,7 +67,9 @@ class Engine:
     def locate(self, peer_id: PeerId, sizes: Mapping[CID, int | None]) -> None:
         """Take the sizes of blocks that a peer asked for, None for one that the store lacks."""
         peer = self._peers.get(peer_id)
-        for cid, size_bytes in sizes.items() if peer else ():
+        if peer is None:
+            return
+        for cid, size_bytes in sizes.items():
             want = peer.wants.get(cid)
             if want is None or cid in peer.located:
                 continue

@@ -106,6 +106,8 @@ class Message:
                     presences.append(_decode_presence(reader, _bytes(value)))
                 case 5:
                     pending_bytes = _int31(value, "pending bytes")
+                case _:
+                    pass
         return cls(tuple(wants), full, tuple(blocks), tuple(presences), pending_bytes)
 
 
@@ -145,31 +147,22 @@ def _encode_want(want: Want) -> bytes:
 def _decode_wantlist(reader: _FieldReader, data: bytes) -> tuple[list[Want], bool]:
     wants, full = [], False
     for number, value in reader.fields(data):
-        match number:
-            case 1:
-                wants.append(_decode_want(reader, _bytes(value)))
-            case 2:
-                full = _bool(value)
+        if number == 1:
+            wants.append(_decode_want(reader, _bytes(value)))
+        elif number == 2:
+            full = _bool(value)
     return wants, full
 
 
 def _decode_want(reader: _FieldReader, data: bytes) -> Want:
-    cid, priority, cancel, want_type, send_dont_have = None, 0, False, WantType.BLOCK, False
-    for number, value in reader.fields(data):
-        match number:
-            case 1:
-                cid = CID.decode(_bytes(value))
-            case 2:
-                priority = _int31(value, "priority")
-            case 3:
-                cancel = _bool(value)
-            case 4:
-                want_type = _choice(WantType, value)
-            case 5:
-                send_dont_have = _bool(value)
-    if cid is None:
-        raise MalformedBytes("want", "no CID")
-    return Want(cid, priority, want_type, cancel, send_dont_have)
+    got = dict(reader.fields(data))
+    return Want(
+        cid=CID.decode(_bytes(got.get(1, b""))),
+        priority=_int31(got.get(2, 0), "priority"),
+        cancel=_bool(got.get(3, 0)),
+        want_type=_choice(WantType, got.get(4, 0)),
+        send_dont_have=_bool(got.get(5, 0)),
+    )
 
 
 def _encode_presence(presence: Presence) -> bytes:
@@ -179,16 +172,11 @@ def _encode_presence(presence: Presence) -> bytes:
 
 
 def _decode_presence(reader: _FieldReader, data: bytes) -> Presence:
-    cid, presence_type = None, PresenceType.HAVE
-    for number, value in reader.fields(data):
-        match number:
-            case 1:
-                cid = CID.decode(_bytes(value))
-            case 2:
-                presence_type = _choice(PresenceType, value)
-    if cid is None:
-        raise MalformedBytes("presence", "no CID")
-    return Presence(cid, presence_type)
+    got = dict(reader.fields(data))
+    return Presence(
+        cid=CID.decode(_bytes(got.get(1, b""))),
+        presence_type=_choice(PresenceType, got.get(2, 0)),
+    )
 
 
 def _encode_block(block: Block) -> bytes:
@@ -198,13 +186,8 @@ def _encode_block(block: Block) -> bytes:
 
 
 def _decode_block(reader: _FieldReader, data: bytes) -> Block:
-    prefix, content = b"", b""
-    for number, value in reader.fields(data):
-        match number:
-            case 1:
-                prefix = _bytes(value)
-            case 2:
-                content = _bytes(value)
+    got = dict(reader.fields(data))
+    prefix, content = _bytes(got.get(1, b"")), _bytes(got.get(2, b""))
     if len(content) > BLOCK_BYTES_MAX:
         raise LimitExceeded("block bytes", limit=BLOCK_BYTES_MAX, asked=len(content))
     return Block(_cid_under_prefix(prefix, content), content)
