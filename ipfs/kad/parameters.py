@@ -1,0 +1,58 @@
+"""The numbers of one DHT node."""
+
+from dataclasses import dataclass
+from typing import Final
+
+LAN_PROTOCOL_ID: Final = "/ipfs/lan/kad/1.0.0"
+"""What Kubo serves on private and loopback addresses."""
+
+PUBLIC_PROTOCOL_ID: Final = "/ipfs/kad/1.0.0"
+"""What Kubo serves on the open Internet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KadParameters:
+    """How this node takes part; peers may choose otherwise, but for `k` where they meet."""
+
+    k: int = 20
+    """Peers in a bucket, and peers that keep a record (libp2p specs `kad-dht`, replication)."""
+
+    alpha: int = 10
+    """Peers that one lookup asks at a time (same source, concurrency)."""
+
+    beta: int = 3
+    """Closest peers that must have answered before a peer is said to be nowhere (go-libp2p-kad-dht,
+    resiliency). What places or reads records asks all `k`."""
+
+    asks_max: int = 200
+    """Peers that one lookup asks in all, so that a liar who always knows someone closer ends."""
+
+    request_seconds_max: float = 10
+    """Dial, ask and answer; after it the peer is taken for gone (go-libp2p-kad-dht: 10 s read)."""
+
+    idle_seconds_max: float = 60
+    """An inbound stream that says nothing for so long is cut (same source, stream idle timeout)."""
+
+    refresh_seconds: float = 600
+    """Between two rounds of upkeep (same source, routing table refresh)."""
+
+    refresh_prefix_bits_max: int = 12
+    """The deepest bucket refreshed by a lookup of its own: finding a key in it costs 2^13 hashes.
+    Whatever lies deeper is found by the lookup of our own key."""
+
+    record_seconds: float = 48 * 3600
+    """How long a provider record is believed (libp2p specs `kad-dht`, content provider records)."""
+
+    republish_seconds: float = 22 * 3600
+    """How often we announce again; twice within `record_seconds` (same source)."""
+
+    records_max: int = 100_000
+    """Provider records kept for others; about 50 MB at most."""
+
+    providers_per_key_max: int = 40
+    """Providers kept for one key; a reader rarely wants more than 20."""
+
+    def __post_init__(self) -> None:
+        assert 0 < self.beta <= self.k, "a lookup ends on some of the closest peers"
+        assert 0 < self.alpha <= self.asks_max, "a lookup asks somebody"
+        assert self.republish_seconds < self.record_seconds, "announced before it is forgotten"

@@ -1,0 +1,70 @@
+"""Who said to have what: provider records, kept for others and forgotten in time."""
+
+from dataclasses import dataclass
+
+from ipfs.host import PeerAddress
+from ipfs.p2p.multiaddr import Multiaddr
+from ipfs.p2p.peer_id import PeerId
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    addresses: tuple[Multiaddr, ...]
+    expires_at: float
+
+
+class ProviderRecords:
+    """At most `records_max` records, `providers_per_key_max` for one key; the oldest make room.
+
+    A key is the multihash of a CID. Knows no clock; `now` is seconds on the caller's, and never
+    goes back.
+    """
+
+    def __init__(
+        self, *, record_seconds: float, records_max: int, providers_per_key_max: int
+    ) -> None:
+        self._record_seconds = record_seconds
+        self._records_max = records_max
+        self._providers_per_key_max = providers_per_key_max
+        # All records live equally long: in order of arrival is in order of expiry.
+        self._arrivals: dict[tuple[bytes, PeerId], None] = {}
+        self._by_key: dict[bytes, dict[PeerId, _Record]] = {}
+
+    def __len__(self) -> int:
+        return len(self._arrivals)
+
+    def add(self, key: bytes, provider: PeerAddress, now: float) -> None:
+        """Believe for a while that the provider has what the key names."""
+        self._forget(key, provider.peer_id)
+        providers = self._by_key.setdefault(key, {})
+        if len(providers) >= self._providers_per_key_max:
+            self._forget(key, next(iter(providers)))
+        if len(self._arrivals) >= self._records_max:
+            self._forget(*next(iter(self._arrivals)))
+        self._arrivals[key, provider.peer_id] = None
+        self._by_key.setdefault(key, {})[provider.peer_id] = _Record(
+            provider.addresses, now + self._record_seconds
+        )
+
+    def providers(self, key: bytes, now: float) -> list[PeerAddress]:
+        """Return who has what the key names, the latest news first."""
+        return [
+            PeerAddress(peer_id, record.addresses)
+            for peer_id, record in reversed(self._by_key.get(key, {}).items())
+            if now < record.expires_at
+        ]
+
+    def forget_expired(self, now: float) -> None:
+        """Make room of what is no longer believed."""
+        for key, peer_id in list(self._arrivals):
+            if now < self._by_key[key][peer_id].expires_at:
+                return
+            self._forget(key, peer_id)
+
+    def _forget(self, key: bytes, peer_id: PeerId) -> None:
+        if (key, peer_id) not in self._arrivals:
+            return
+        del self._arrivals[key, peer_id]
+        del self._by_key[key][peer_id]
+        if not self._by_key[key]:
+            del self._by_key[key]

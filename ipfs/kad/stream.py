@@ -1,0 +1,310 @@
+"""The DHT node: answers its peers, walks the network, keeps its table and announcements fresh."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import aclosing, asynccontextmanager
+from enum import Enum, auto
+from random import Random, SystemRandom
+from typing import Final, TypeVar
+
+from ipfs.cid import CID
+from ipfs.errors import OutOfTurn, PeerError, PeerHungUp
+from ipfs.framing import FrameReader, encode_frame
+from ipfs.host import Host, NetworkError, PeerAddress, Stream
+from ipfs.kad.keyspace import key_of, preimage_near
+from ipfs.kad.lookup import Lookup
+from ipfs.kad.messages import (
+    MESSAGE_BYTES_MAX,
+    AddProvider,
+    FindNode,
+    GetProviders,
+    Ping,
+    Request,
+    Response,
+    decode_request,
+    decode_response,
+    encode_request,
+)
+from ipfs.kad.parameters import LAN_PROTOCOL_ID, KadParameters
+from ipfs.kad.records import ProviderRecords
+from ipfs.kad.routing_table import RoutingTable
+from ipfs.kad.server import KadServer
+from ipfs.p2p.peer_id import PeerId
+
+_READ_BYTES: Final = 64 << 10
+
+_T = TypeVar("_T")
+_RequestT = TypeVar("_RequestT", bound=Request)
+
+
+class Mode(Enum):
+    """Whether a node answers others."""
+
+    SERVER = auto()
+    CLIENT = auto()
+
+
+class Kademlia:
+    """A node of one DHT, which its protocol id names; implements `Routing`.
+
+    Answers and learns peers from the moment it is made. `run` keeps it fresh, and belongs in a
+    TaskGroup of the caller. `clock` returns seconds and never goes back.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        *,
+        protocol_id: str = LAN_PROTOCOL_ID,
+        mode: Mode = Mode.SERVER,
+        parameters: KadParameters = KadParameters(),  # noqa: B008 - frozen
+        clock: Callable[[], float] = time.monotonic,
+        random: Random | None = None,
+    ) -> None:
+        self._host = host
+        self._protocol_id = protocol_id
+        self._parameters = parameters
+        self._clock = clock
+        self._random = random or SystemRandom()
+        self._table = RoutingTable(host.peer_id, k=parameters.k)
+        self._records = ProviderRecords(
+            record_seconds=parameters.record_seconds,
+            records_max=parameters.records_max,
+            providers_per_key_max=parameters.providers_per_key_max,
+        )
+        self._server = KadServer(
+            host, table=self._table, records=self._records, peers_max=parameters.k
+        )
+        self._bootstrap_peers: tuple[PeerAddress, ...] = ()
+        self._announce_at: dict[bytes, float] = {}
+        host.on_identified(self._take_identified)
+        if mode is Mode.SERVER:
+            host.handle(protocol_id, self._serve)
+
+    @property
+    def table(self) -> RoutingTable:
+        """The peers that lookups start from."""
+        return self._table
+
+    async def bootstrap(self, peers: Iterable[PeerAddress]) -> int:
+        """Join through peers known by address; return how many servers are in our table now.
+
+        They are remembered, and asked again whenever the table has run empty.
+        """
+        self._bootstrap_peers = tuple(peers)
+        await self._approach(self._host.peer_id.multihash, seeds=self._bootstrap_peers)
+        return len(self._table)
+
+    async def provide(self, cid: CID) -> int:
+        """Announce that we have this CID, now and from time to time while `run` runs.
+
+        Returns how many peers took the record; with none, `run` soon tries again.
+        """
+        return await self._announce(cid.multihash)
+
+    async def find_providers(
+        self, cid: CID, *, count_max: int = 20
+    ) -> AsyncGenerator[PeerAddress, None]:
+        """Yield other peers said to have the CID, as they are found, each once.
+
+        Those whose address nobody told come last. Close the iterator to stop early.
+        """
+        seen = {self._host.peer_id}
+        homeless: dict[PeerId, PeerAddress] = {}
+        async with aclosing(self._told_providers(cid.multihash)) as providers:
+            async for provider in providers:
+                if provider.peer_id in seen:
+                    continue
+                if not provider.addresses:
+                    homeless[provider.peer_id] = provider
+                    continue
+                seen.add(provider.peer_id)
+                yield provider
+                if len(seen) > count_max:
+                    return
+        unseen = [provider for peer_id, provider in homeless.items() if peer_id not in seen]
+        for provider in unseen[: count_max + 1 - len(seen)]:
+            yield provider
+
+    async def find_peer(self, peer_id: PeerId) -> PeerAddress | None:
+        """Return where the peer lives, or None if nobody close to it knows."""
+        if peer_id in self._host.connected_peers():
+            return PeerAddress(peer_id, self._host.known_addresses(peer_id))
+        lookup = self._lookup(peer_id.multihash, beta=self._parameters.beta)
+        async with aclosing(self._walk(lookup, FindNode(peer_id.multihash))) as responses:
+            async for response in responses:
+                for peer in response.closer_peers:
+                    if peer.peer_id == peer_id and peer.addresses:
+                        return peer
+        return None
+
+    async def run(self) -> None:
+        """Keep the table, the records and our announcements fresh, until cancelled."""
+        while True:
+            await self.upkeep()
+            await asyncio.sleep(self._parameters.refresh_seconds)
+
+    async def upkeep(self) -> None:
+        """Do one round of what `run` repeats."""
+        now = self._clock()
+        self._records.forget_expired(now)
+        await self._ping(self._table.silent_since(now - self._parameters.refresh_seconds))
+        own = self._host.peer_id.multihash
+        await self._approach(own, seeds=() if len(self._table) else self._bootstrap_peers)
+        depth = min(self._table.depth, self._parameters.refresh_prefix_bits_max)
+        for prefix_bits in range(depth + 1):
+            await self._approach(preimage_near(key_of(own), prefix_bits, self._random))
+        for key in [key for key, due_at in self._announce_at.items() if due_at <= now]:
+            await self._announce(key)
+
+    async def _announce(self, key: bytes) -> int:
+        us = PeerAddress(self._host.peer_id, self._host.addresses)
+        self._records.add(key, us, self._clock())
+        self._announce_at[key] = self._clock()
+        keepers = await self._approach(key)
+        request = AddProvider(key, (us,))
+        async with asyncio.TaskGroup() as tasks:
+            told = [tasks.create_task(self._try(self._tell, keeper, request)) for keeper in keepers]
+        took = sum(task.result() is not None for task in told)
+        if took:
+            self._announce_at[key] = self._clock() + self._parameters.republish_seconds
+        return took
+
+    async def _told_providers(self, key: bytes) -> AsyncGenerator[PeerAddress, None]:
+        for provider in self._records.providers(key, self._clock()):
+            yield provider
+        lookup = self._lookup(key, beta=self._parameters.k)
+        async with aclosing(self._walk(lookup, GetProviders(key))) as responses:
+            async for response in responses:
+                for provider in response.provider_peers:
+                    yield provider
+
+    async def _approach(
+        self, key: bytes, *, seeds: Iterable[PeerAddress] = ()
+    ) -> list[PeerAddress]:
+        """Return the `k` live peers nearest to a key, nearest first."""
+        lookup = self._lookup(key, beta=self._parameters.k, seeds=seeds)
+        async for _ in self._walk(lookup, FindNode(key)):
+            pass
+        return lookup.closest(self._parameters.k)
+
+    def _lookup(self, key: bytes, *, beta: int, seeds: Iterable[PeerAddress] = ()) -> Lookup:
+        nearest = self._table.closest(key_of(key), self._parameters.k)
+        return Lookup(
+            key_of(key),
+            (*seeds, *map(PeerAddress, nearest)),
+            own=self._host.peer_id,
+            alpha=self._parameters.alpha,
+            beta=beta,
+            asks_max=self._parameters.asks_max,
+        )
+
+    async def _walk(self, lookup: Lookup, request: Request) -> AsyncGenerator[Response, None]:
+        """Run a lookup to its end; yield each response as it comes."""
+        asked: dict[asyncio.Task[Response | None], PeerId] = {}
+        try:
+            while True:
+                for peer in lookup.next_peers():
+                    asking = asyncio.create_task(self._try(self._ask, peer, request))
+                    asked[asking] = peer.peer_id
+                if lookup.is_done:
+                    return
+                answered, _ = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+                for asking in answered:
+                    peer_id = asked.pop(asking)
+                    response = asking.result()
+                    if response is None:
+                        lookup.failed(peer_id)
+                        continue
+                    lookup.answered(peer_id, response.closer_peers)
+                    yield response
+        finally:
+            # Not a TaskGroup: a generator may be closed by another task than the one it runs in.
+            for asking in asked:
+                asking.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
+
+    async def _ping(self, peer_ids: Sequence[PeerId]) -> None:
+        places = asyncio.Semaphore(self._parameters.alpha)
+
+        async def ping(peer: PeerAddress) -> None:
+            async with places:
+                await self._try(self._ask, peer, Ping())
+
+        async with asyncio.TaskGroup() as tasks:
+            for peer_id in peer_ids:
+                tasks.create_task(ping(PeerAddress(peer_id)))
+
+    async def _try(
+        self,
+        talk: Callable[[PeerAddress, _RequestT], Awaitable[_T]],
+        peer: PeerAddress,
+        request: _RequestT,
+    ) -> _T | None:
+        """Return what came of it, or None if the peer failed us, and keep the table true to it."""
+        try:
+            async with asyncio.timeout(self._parameters.request_seconds_max):
+                outcome = await talk(peer, request)
+        except (PeerError, NetworkError, TimeoutError):
+            self._table.remove(peer.peer_id)
+            return None
+        self._table.heard(peer.peer_id, self._clock())
+        return outcome
+
+    async def _ask(self, peer: PeerAddress, request: Request) -> Response:
+        async with self._conversation(peer) as stream:
+            await stream.write(encode_frame(encode_request(request)))
+            await stream.close_write()
+            reader = FrameReader(frame_bytes_max=MESSAGE_BYTES_MAX)
+            while data := await stream.read(_READ_BYTES):
+                for payload in reader.feed(data):
+                    return decode_response(payload)
+            raise PeerHungUp(f"{peer.peer_id} ended the stream without an answer")
+
+    async def _tell(self, peer: PeerAddress, request: AddProvider) -> bool:
+        """Send what has no response; a peer that refuses resets the stream instead of ending it."""
+        async with self._conversation(peer) as stream:
+            await stream.write(encode_frame(encode_request(request)))
+            await stream.close_write()
+            if await stream.read(1):
+                raise OutOfTurn(f"{peer.peer_id} answered what has no answer")
+        return True
+
+    @asynccontextmanager
+    async def _conversation(self, peer: PeerAddress) -> AsyncIterator[Stream]:
+        known = self._host.known_addresses(peer.peer_id)
+        addresses = tuple(dict.fromkeys((*known, *peer.addresses)))
+        await self._host.connect(PeerAddress(peer.peer_id, addresses))
+        stream, _ = await self._host.open_stream(peer.peer_id, [self._protocol_id])
+        try:
+            yield stream
+        finally:
+            await stream.reset()
+
+    async def _serve(self, stream: Stream) -> None:
+        """Answer one inbound stream, which its peer may use for many requests."""
+        reader = FrameReader(frame_bytes_max=MESSAGE_BYTES_MAX)
+        try:
+            while data := await self._read_or_tire(stream):
+                for payload in reader.feed(data):
+                    request = decode_request(payload)
+                    answer = self._server.answer(stream.peer_id, request, now=self._clock())
+                    if answer is not None:
+                        await stream.write(encode_frame(answer.encode()))
+        except TimeoutError:
+            await stream.reset()
+            return
+        if not reader.is_between_frames:
+            raise PeerHungUp(f"{stream.peer_id} ended the stream within a message")
+        await stream.close_write()
+
+    async def _read_or_tire(self, stream: Stream) -> bytes:
+        async with asyncio.timeout(self._parameters.idle_seconds_max):
+            return await stream.read(_READ_BYTES)
+
+    def _take_identified(self, peer_id: PeerId, protocol_ids: Sequence[str]) -> None:
+        if self._protocol_id in protocol_ids:
+            self._table.heard(peer_id, self._clock())
+        else:
+            self._table.remove(peer_id)
