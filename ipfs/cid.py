@@ -33,16 +33,28 @@ class HashCode(IntEnum):
     SHA1 = 0x11
     SHA2_256 = 0x12
     SHA2_512 = 0x13
+    SHA3_512 = 0x14
+    SHA3_384 = 0x15
+    SHA3_256 = 0x16
+    SHA3_224 = 0x17
+    KECCAK_256 = 0x1B
+    DBL_SHA2_256 = 0x56
     FR32_SHA2_256_TRUNC254_PADDED_BINARY_TREE = 0x1011
     SHA2_256_TRUNC254_PADDED = 0x1012
     BLAKE2B_256 = 0xB220
     POSEIDON_BLS12_381_A2_FC1 = 0xB401
 
 
-_DIGEST_BYTES: Final = {
+_DIGEST_BYTES: Final[dict[int, int]] = {
     HashCode.SHA1: 20,
     HashCode.SHA2_256: 32,
     HashCode.SHA2_512: 64,
+    HashCode.SHA3_512: 64,
+    HashCode.SHA3_384: 48,
+    HashCode.SHA3_256: 32,
+    HashCode.SHA3_224: 28,
+    HashCode.KECCAK_256: 32,
+    HashCode.DBL_SHA2_256: 32,
     HashCode.SHA2_256_TRUNC254_PADDED: 32,
     HashCode.BLAKE2B_256: 32,
     HashCode.POSEIDON_BLS12_381_A2_FC1: 32,
@@ -52,10 +64,17 @@ _DIGEST_OF: Final[dict[int, Callable[[bytes], bytes]]] = {
     HashCode.SHA1: lambda data: hashlib.sha1(data, usedforsecurity=False).digest(),
     HashCode.SHA2_256: lambda data: hashlib.sha256(data).digest(),
     HashCode.SHA2_512: lambda data: hashlib.sha512(data).digest(),
+    HashCode.SHA3_512: lambda data: hashlib.sha3_512(data).digest(),
+    HashCode.SHA3_384: lambda data: hashlib.sha3_384(data).digest(),
+    HashCode.SHA3_256: lambda data: hashlib.sha3_256(data).digest(),
+    HashCode.SHA3_224: lambda data: hashlib.sha3_224(data).digest(),
+    HashCode.DBL_SHA2_256: lambda data: hashlib.sha256(hashlib.sha256(data).digest()).digest(),
     HashCode.BLAKE2B_256: lambda data: hashlib.blake2b(data, digest_size=32).digest(),
 }
 DIGEST_BYTES_MAX: Final = 128
 """Also the bound of an identity CID (boxo `verifcid`)."""
+
+_HASH_CODES: Final = frozenset(int(code) for code in HashCode)
 
 _V0_PREFIX: Final = bytes((HashCode.SHA2_256, 32))
 
@@ -77,9 +96,9 @@ class CID:
         length, digest_at = varint.decode(self.multihash, length_at)
         if length > DIGEST_BYTES_MAX or length != len(self.multihash) - digest_at:
             raise MalformedBytes("CID", "digest length")
-        if code not in HashCode.__members__.values():
+        if code not in _HASH_CODES:
             raise MalformedBytes("CID", f"unknown hash function {code:#x}")
-        if length != _DIGEST_BYTES.get(HashCode(code), length):
+        if length != _DIGEST_BYTES.get(code, length):
             raise MalformedBytes("CID", "digest length does not fit its function")
         if self.version == 0:
             if self.codec != Codec.DAG_PB or not self.multihash.startswith(_V0_PREFIX):
