@@ -1,1 +1,75 @@
-"""The fast versions of hashing, fr32 and labels; each held equal to its readable twin."""
+"""The fast versions of hashing, fr32 and labels; each held equal to its readable twin.
+
+The level is chosen once, when first needed: SHA-NI where numba compiles for it, else eight lanes
+of portable vectors, else hashlib. `HOLDFAST_KERNELS` names a level to force.
+"""
+
+import os
+from functools import cache
+from typing import Final, Protocol
+
+from proofs.kernels import hashlib_level
+from proofs.kernels.arrays import ByteArray, NodeArray, ParentArray
+
+LEVELS: Final = ("sha-ni", "portable", "hashlib")
+"""From the fastest to the one that always works."""
+
+
+class Level(Protocol):
+    """What every level offers; `hashlib_level` says what each function does."""
+
+    def hash_pairs(self, source: NodeArray, target: NodeArray) -> None: ...
+    def hash_messages(self, messages: ByteArray, target: NodeArray) -> None: ...
+    def label_nodes(
+        self, header: bytes, first: int, parents: ParentArray, previous: NodeArray, layer: NodeArray
+    ) -> None: ...
+
+
+class UnknownLevel(ValueError):
+    """`HOLDFAST_KERNELS` names no level, or one that this machine doesn't have."""
+
+
+def level_of(name: str) -> Level:
+    """Return one level by name.
+
+    Raises `UnknownLevel` when there is none of that name here.
+    """
+    if name == "hashlib":
+        return hashlib_level
+    if name not in available():
+        raise UnknownLevel(f"kernels {name!r}: this machine has {', '.join(available())}")
+    from proofs.kernels.numba_level import NumbaLevel
+
+    return NumbaLevel(sha_ni=name == "sha-ni")
+
+
+@cache
+def available() -> tuple[str, ...]:
+    """Return the names of the levels that this machine can run, fastest first."""
+    try:
+        from proofs.kernels.numba_level import compiles_for_sha_ni
+    except ImportError:  # no numba for this platform
+        return LEVELS[2:]
+    return LEVELS if compiles_for_sha_ni() else LEVELS[1:]
+
+
+@cache
+def level_name() -> str:
+    """Return the name of the level in use."""
+    return os.environ.get("HOLDFAST_KERNELS") or available()[0]
+
+
+@cache
+def level() -> Level:
+    """Return the level in use."""
+    return level_of(level_name())
+
+
+def chosen() -> dict[str, str]:
+    """Return which implementation serves each kernel, for `holdfast version --json`."""
+    return {
+        "sha256-tree": level_name(),
+        "labels": level_name(),
+        "fr32": "numpy",
+        "parents": "numpy",
+    }

@@ -1,0 +1,120 @@
+"""The loops around the compression, compiled by numba; `numba_level.py` prepares their arguments.
+
+Each exists in two dialects that share one body, inlined with the dialect as a literal. Arrays are
+of uint32 words; a node is 8 of them, little-endian as it lies in memory.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import numba
+
+from proofs.kernels.intrinsics import (
+    PORTABLE_LANES,
+    SHA_NI_LANES,
+    compress,
+    hash_pairs_portable,
+    hash_pairs_sha_ni,
+)
+from proofs.parameters import BASE_DEGREE, LABEL_PARENTS
+
+LABEL_BLOCKS: Final = 20
+"""Compressions of one label: the header, 18 pairs of parents, the last parent with padding."""
+
+HEADER_WORD: Final = 0
+PARENTS_WORD: Final = 16
+LAST_WORD: Final = PARENTS_WORD + 14 * 8
+STATE_WORD: Final = LAST_WORD + 16
+SCRATCH_WORDS: Final = STATE_WORD + 8
+"""Where a label's parts lie in its scratch: header, parents, last block, state."""
+
+_HEADER_NODE_WORD = HEADER_WORD + 10
+_STATE_END = STATE_WORD + 8
+
+
+def _compiled(function: Callable[..., None]) -> Callable[..., None]:
+    """Compile on the first call and keep the result on disk, if there is a disk to keep it on."""
+    try:
+        return numba.njit(cache=True, nogil=True)(function)
+    except RuntimeError:  # numba found no folder that it may write to
+        return numba.njit(nogil=True)(function)
+
+
+@numba.njit(inline="always")
+def _swap_bytes(word: Any) -> Any:
+    return (word >> 24) | (word >> 8 & 0xFF00) | (word << 8 & 0xFF0000) | (word << 24)
+
+
+@numba.njit(inline="always")
+def _take_digest(state: Any, order: Any, node: Any) -> None:
+    """Write the state's words a … h as a truncated node."""
+    for word in range(8):
+        node[word] = _swap_bytes(state[order[word]])
+    node[7] &= numba.uint32(0x3FFFFFFF)
+
+
+@numba.njit(inline="always")
+def _label_nodes(
+    sha_ni: Any, first: Any, parents: Any, previous: Any, layer: Any,
+    scratch: Any, addresses: Any, start: Any, order: Any,
+) -> None:  # fmt: skip
+    """Label the nodes from `first` on, one after the other, as each needs the one before.
+
+    parents:    (count, 6) in the first layer, else (count, 14)
+    previous:   (n, 8), the layer before; not read when there are 6 parents
+    layer:      (n, 8), read and written
+    scratch:    (SCRATCH_WORDS,), header and padding filled in
+    addresses:  (LABEL_BLOCKS + 1,), of each block in turn, then of the state, all in the scratch
+    start:      (8,), the initial state in the dialect's order
+    order:      (8,), where the dialect keeps the words a … h
+    """
+    degree = parents.shape[1]
+    last = PARENTS_WORD + (LABEL_PARENTS - 1) % degree * 8
+    for row in range(parents.shape[0]):
+        scratch[_HEADER_NODE_WORD] = _swap_bytes(numba.uint32(first + row))
+        for column in range(degree):
+            source = layer if column < BASE_DEGREE else previous
+            for word in range(8):
+                scratch[PARENTS_WORD + 8 * column + word] = source[parents[row, column], word]
+        for word in range(8):
+            scratch[LAST_WORD + word] = scratch[last + word]
+            scratch[STATE_WORD + word] = start[word]
+        for block in range(LABEL_BLOCKS):
+            compress(sha_ni, addresses[LABEL_BLOCKS], addresses[block])
+        _take_digest(scratch[STATE_WORD:_STATE_END], order, layer[first + row])
+
+
+@_compiled
+def label_nodes_sha_ni(
+    first: Any, parents: Any, previous: Any, layer: Any,
+    scratch: Any, addresses: Any, start: Any, order: Any,
+) -> None:  # fmt: skip
+    """Label with SHA-NI; see `_label_nodes`."""
+    _label_nodes(True, first, parents, previous, layer, scratch, addresses, start, order)
+
+
+@_compiled
+def label_nodes_portable(
+    first: Any, parents: Any, previous: Any, layer: Any,
+    scratch: Any, addresses: Any, start: Any, order: Any,
+) -> None:  # fmt: skip
+    """Label without SHA-NI; see `_label_nodes`."""
+    _label_nodes(False, first, parents, previous, layer, scratch, addresses, start, order)
+
+
+@_compiled
+def hash_all_pairs_sha_ni(source: Any, target: Any, nodes: Any) -> None:
+    """Hash the pairs from one address on into the nodes at another, whose words are `nodes`."""
+    for lane in range(0, nodes.shape[0], SHA_NI_LANES):
+        hash_pairs_sha_ni(source + 64 * lane, target + 32 * lane)
+    for node in range(nodes.shape[0]):
+        nodes[node, 7] &= numba.uint32(0x3FFFFFFF)
+
+
+@_compiled
+def hash_all_pairs_portable(source: Any, target: Any, nodes: Any) -> None:
+    """Hash the pairs from one address on into the nodes at another, whose words are `nodes`."""
+    for lane in range(0, nodes.shape[0], PORTABLE_LANES):
+        hash_pairs_portable(source + 64 * lane, target + 32 * lane)
+    for node in range(nodes.shape[0]):
+        nodes[node, 7] &= numba.uint32(0x3FFFFFFF)

@@ -1,0 +1,51 @@
+"""The kernels without numba: hashlib, one call a hash. Slow, and everywhere the same."""
+
+from hashlib import sha256
+from typing import Final
+
+import numpy as np
+
+from proofs.kernels.arrays import ByteArray, NodeArray, ParentArray
+from proofs.parameters import BASE_DEGREE, LABEL_PARENTS
+
+NAME: Final = "hashlib"
+
+
+def hash_pairs(source: NodeArray, target: NodeArray) -> None:
+    """Hash (2 n) nodes, pair by pair, into (n)."""
+    hash_messages(source.reshape(-1, 64), target)
+
+
+def hash_messages(messages: ByteArray, target: NodeArray) -> None:
+    """Hash (n, length) messages into (n) truncated nodes."""
+    length = messages.shape[1]
+    data = np.ascontiguousarray(messages).data.cast("B")
+    digests = b"".join(
+        sha256(data[at : at + length]).digest() for at in range(0, len(data), length)
+    )
+    target[:] = np.frombuffer(digests, np.uint8).reshape(-1, 32)
+    target[:, 31] &= 0x3F
+
+
+def label_nodes(
+    header: bytes, first: int, parents: ParentArray, previous: NodeArray, layer: NodeArray
+) -> None:
+    """Label the nodes from `first` ≥ 1 on, in place.
+
+    header:    36 bytes, replica id and layer; what follows is the node and zeros
+    parents:   (count, 6) in the first layer, else (count, 14)
+    previous:  the layer before; not read when there are 6 parents
+    """
+    degree = parents.shape[1]
+    rounds, left = divmod(LABEL_PARENTS, degree)
+    mine, before = layer.data.cast("B"), previous.data.cast("B")
+    start = sha256(header)
+    for node, row in enumerate((parents.astype(np.int64) * 32).tolist(), first):
+        nodes = [mine[at : at + 32] for at in row[:BASE_DEGREE]]
+        nodes += [before[at : at + 32] for at in row[BASE_DEGREE:]]
+        state = start.copy()
+        state.update(node.to_bytes(8, "big") + bytes(20))
+        state.update(b"".join(nodes) * rounds + b"".join(nodes[:left]))
+        digest = state.digest()
+        mine[32 * node : 32 * node + 31] = digest[:31]
+        mine[32 * node + 31] = digest[31] & 0x3F

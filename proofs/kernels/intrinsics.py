@@ -1,0 +1,115 @@
+"""The compression as functions that compiled loops can call, in the dialect they name.
+
+The dialect is a literal at compile time: code for SHA-NI is not even generated for a machine
+without it, where LLVM would abort the process. Addresses are integers, so whoever calls keeps the
+arrays behind them alive.
+"""
+
+from typing import Any, Final
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from proofs.kernels import sha256_ir as emit
+from proofs.kernels.sha256_constants import INITIAL_STATE
+
+SHA_NI_LANES: Final = 2
+PORTABLE_LANES: Final = 8
+
+SHA_NI_STATE_ORDER: Final = (3, 2, 7, 6, 1, 0, 5, 4)
+"""Where the words a … h lie in the state that SHA-NI works on: F E B A, H G D C."""
+
+PORTABLE_STATE_ORDER: Final = (0, 1, 2, 3, 4, 5, 6, 7)
+
+Builder = Any
+Address = Any
+
+
+def _compress(_context: Any, sha_ni: Any, state: Any, block: Any) -> Any:
+    """Compress the 64-byte block at one address into the state at another."""
+    if not isinstance(sha_ni, types.Literal):
+        return None
+    emitted = _compress_sha_ni if sha_ni.literal_value else _compress_portable
+
+    def generate(_: Any, builder: Builder, _signature: Any, arguments: Any) -> None:
+        emitted(builder, arguments[1], arguments[2])
+
+    return types.void(sha_ni, state, block), generate
+
+
+def _pairs_sha_ni(_context: Any, source: Any, target: Any) -> Any:
+    """Hash the 2 pairs of nodes at one address into the 2 nodes at another, not truncated."""
+
+    def generate(_: Any, builder: Builder, _signature: Any, arguments: Any) -> None:
+        _hash_pairs_sha_ni(builder, *arguments)
+
+    return types.void(source, target), generate
+
+
+def _pairs_portable(_context: Any, source: Any, target: Any) -> Any:
+    """Hash the 8 pairs of nodes at one address into the 8 nodes at another, not truncated."""
+
+    def generate(_: Any, builder: Builder, _signature: Any, arguments: Any) -> None:
+        _hash_pairs_portable(builder, *arguments)
+
+    return types.void(source, target), generate
+
+
+# Declared as what they become: in compiled code the context argument is gone.
+compress: Any = intrinsic(prefer_literal=True)(_compress)
+hash_pairs_sha_ni: Any = intrinsic(_pairs_sha_ni)
+hash_pairs_portable: Any = intrinsic(_pairs_portable)
+
+
+def _compress_sha_ni(builder: Builder, state: Address, block: Address) -> None:
+    before = (emit.load(builder, state, 0, emit.QUAD), emit.load(builder, state, 16, emit.QUAD))
+    [(abef, cdgh)] = emit.sha_ni(builder, [before], [_load_quads(builder, block, 0)])
+    emit.store(builder, abef, state, 0)
+    emit.store(builder, cdgh, state, 16)
+
+
+def _compress_portable(builder: Builder, state: Address, block: Address) -> None:
+    words = [
+        emit.swap_bytes(builder, emit.load(builder, block, 4 * at, emit.WORD)) for at in range(16)
+    ]
+    before = [emit.load(builder, state, 4 * at, emit.WORD) for at in range(8)]
+    for at, word in enumerate(emit.portable(builder, before, words)):
+        emit.store(builder, word, state, 4 * at)
+
+
+def _hash_pairs_sha_ni(builder: Builder, source: Address, target: Address) -> None:
+    a, b, c, d, e, f, g, h = INITIAL_STATE
+    start = (ir.Constant(emit.QUAD, [f, e, b, a]), ir.Constant(emit.QUAD, [h, g, d, c]))
+    blocks = [_load_quads(builder, source, 64 * lane) for lane in range(SHA_NI_LANES)]
+    states = emit.sha_ni(builder, [start] * SHA_NI_LANES, blocks)
+    for lane, (abef, cdgh) in enumerate(emit.sha_ni(builder, states, None)):
+        for at, places in ((0, SHA_NI_STATE_ORDER[:4]), (16, SHA_NI_STATE_ORDER[4:])):
+            words = builder.shuffle_vector(abef, cdgh, ir.Constant(emit.QUAD, list(places)))
+            emit.store(builder, emit.swap_bytes(builder, words), target, 32 * lane + at)
+
+
+def _hash_pairs_portable(builder: Builder, source: Address, target: Address) -> None:
+    lanes = [(lane, ir.Constant(emit.WORD, lane)) for lane in range(PORTABLE_LANES)]
+    words = []
+    for at in range(16):
+        vector = ir.Constant(emit.OCTET, ir.Undefined)
+        for lane, place in lanes:
+            word = emit.load(builder, source, 64 * lane + 4 * at, emit.WORD)
+            vector = builder.insert_element(vector, word, place)
+        words.append(emit.swap_bytes(builder, vector))
+    start = [emit.splat(emit.OCTET, word) for word in INITIAL_STATE]
+    state = emit.portable(builder, emit.portable(builder, start, words), None)
+    for at, vector in enumerate(state):
+        swapped = emit.swap_bytes(builder, vector)
+        for lane, place in lanes:
+            word = builder.extract_element(swapped, place)
+            emit.store(builder, word, target, 32 * lane + 4 * at)
+
+
+def _load_quads(builder: Builder, address: Address, offset_bytes: int) -> list[Any]:
+    """Return the 64 bytes of a block as 4 vectors of its words."""
+    return [
+        emit.swap_bytes(builder, emit.load(builder, address, offset_bytes + at, emit.QUAD))
+        for at in (0, 16, 32, 48)
+    ]

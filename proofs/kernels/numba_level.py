@@ -1,0 +1,83 @@
+"""The compiled kernels behind the same functions as `hashlib_level.py`, in either dialect."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numba.core.registry
+import numpy as np
+
+from proofs.kernels import compiled, hashlib_level
+from proofs.kernels.arrays import ByteArray, NodeArray, ParentArray
+from proofs.kernels.intrinsics import PORTABLE_STATE_ORDER, SHA_NI_STATE_ORDER
+from proofs.kernels.sha256_constants import INITIAL_STATE, padding
+
+_COMPILED_ROWS_MIN = 8
+"""Below this a compiled call costs more than hashlib; it is also a multiple of the lanes."""
+
+
+class NumbaLevel:
+    """SHA-256 trees and labels in one dialect of the compression."""
+
+    def __init__(self, *, sha_ni: bool) -> None:
+        order = SHA_NI_STATE_ORDER if sha_ni else PORTABLE_STATE_ORDER
+        self._order = np.array(order, np.int64)
+        self._start = np.empty(8, np.uint32)
+        self._start[self._order] = INITIAL_STATE
+        self._pairs: Callable[..., Any]
+        self._labels: Callable[..., Any]
+        if sha_ni:
+            self._pairs = compiled.hash_all_pairs_sha_ni
+            self._labels = compiled.label_nodes_sha_ni
+        else:
+            self._pairs = compiled.hash_all_pairs_portable
+            self._labels = compiled.label_nodes_portable
+
+    def hash_pairs(self, source: NodeArray, target: NodeArray) -> None:
+        """Hash (2 n) nodes, pair by pair, into (n)."""
+        if len(target) % _COMPILED_ROWS_MIN:
+            hashlib_level.hash_pairs(source, target)
+        else:
+            self._pairs(_address(source), _address(target), target.view(np.uint32))
+
+    def hash_messages(self, messages: ByteArray, target: NodeArray) -> None:
+        """Hash (n, length) messages into (n) truncated nodes."""
+        if messages.shape[1] == 64:
+            self.hash_pairs(np.ascontiguousarray(messages).reshape(-1, 32), target)
+        else:
+            # Longer messages leave hashlib little overhead: not worth a third kernel.
+            hashlib_level.hash_messages(messages, target)
+
+    def label_nodes(
+        self, header: bytes, first: int, parents: ParentArray, previous: NodeArray, layer: NodeArray
+    ) -> None:
+        """Label the nodes from `first` ≥ 1 on, in place; see `hashlib_level.label_nodes`."""
+        pairs = parents.shape[1] // 2
+        scratch = np.zeros(compiled.SCRATCH_WORDS, np.uint32)
+        scratch[: len(header) // 4] = np.frombuffer(header, np.uint32)
+        tail = np.frombuffer(padding(64 * compiled.LABEL_BLOCKS - 32), np.uint32)
+        scratch[compiled.LAST_WORD + 8 : compiled.LAST_WORD + 16] = tail
+        words = [
+            compiled.HEADER_WORD,
+            *(compiled.PARENTS_WORD + 16 * (pair % pairs) for pair in range(18)),
+            compiled.LAST_WORD,
+            compiled.STATE_WORD,
+        ]
+        addresses = np.array(words, np.uint64) * np.uint64(4) + _address(scratch)
+        self._labels(
+            first, np.ascontiguousarray(parents), previous.view(np.uint32), layer.view(np.uint32),
+            scratch, addresses, self._start, self._order,
+        )  # fmt: skip
+
+
+def _address(array: ByteArray | Any) -> np.uint64:
+    assert array.flags.c_contiguous, "an address says nothing about strides"
+    return np.uint64(array.ctypes.data)
+
+
+def compiles_for_sha_ni() -> bool:
+    """Return whether numba's effective target has SHA-NI: LLVM aborts the process if it lacks it.
+
+    Not the machine's CPUID: NUMBA_CPU_NAME and NUMBA_CPU_FEATURES may have narrowed the target.
+    """
+    features = numba.core.registry.cpu_target.target_context.codegen().magic_tuple()[2]
+    return "+sha" in features.split(",")

@@ -1,0 +1,113 @@
+"""Proof of spacetime: the replica is still there, now that the seed is known.
+
+The bytes:
+
+    comm_c, comm_r_last
+    per seed, per challenge:  replica node, path
+
+Every item is a 32-byte node, so a proof's length follows from its statement.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from proofs.encoding import NodeReader, encode_inclusion
+from proofs.errors import ProofRejected
+from proofs.hashing import NODE_BYTES, comm_r, tagged_hash
+from proofs.merkle import prove_inclusion, verify_inclusion
+from proofs.parameters import ProofParameters
+from proofs.sealed import WrongSector, read_manifest, replica_rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowStatement:
+    """What a proof of spacetime proves of one sector; every field comes from the ledger."""
+
+    parameters: ProofParameters
+    chain_id: bytes
+    provider_id: int
+    sector_number: int
+    comm_r: bytes
+    seeds: tuple[bytes, ...]
+    """Usually one. Recovering from missed windows answers their seeds as well."""
+
+    piece_ranges: tuple[tuple[int, int], ...]
+    """Each live piece's first node, and the first node after it."""
+
+    def __post_init__(self) -> None:
+        if not self.seeds:
+            raise ValueError("there is nothing to answer without a seed")
+        if any(len(node) != 32 for node in (self.comm_r, *self.seeds)):
+            raise ValueError("commitments and seeds are 32 bytes")
+        count = self.parameters.node_count
+        if any(not 0 <= start < end <= count for start, end in self.piece_ranges):
+            raise ValueError("a piece is a range of the sector's nodes")
+
+
+def proof_bytes(statement: WindowStatement) -> int:
+    """Return the exact length of a proof."""
+    parameters = statement.parameters
+    per_seed = parameters.window_challenge_count
+    per_seed += parameters.piece_challenge_count * len(statement.piece_ranges)
+    opening = 1 + parameters.tree_depth
+    return NODE_BYTES * (2 + len(statement.seeds) * per_seed * opening)
+
+
+def challenges(statement: WindowStatement) -> tuple[int, ...]:
+    """Return the challenged nodes: for each seed those over the sector, then each piece's."""
+    return tuple(node for seed in statement.seeds for node in _challenges(statement, seed))
+
+
+def _challenges(statement: WindowStatement, seed: bytes) -> Iterator[int]:
+    parameters = statement.parameters
+    everything = (0, parameters.node_count)
+    for index in range(parameters.window_challenge_count):
+        yield _challenge(statement, seed, "window-challenge", everything, index)
+    for piece_range in statement.piece_ranges:
+        for index in range(parameters.piece_challenge_count):
+            yield _challenge(statement, seed, "piece-challenge", piece_range, index)
+
+
+def _challenge(
+    statement: WindowStatement, seed: bytes, tag: str, nodes: tuple[int, int], index: int
+) -> int:
+    start, end = nodes
+    numbers = (statement.provider_id, statement.sector_number, start, end, index)
+    digest = tagged_hash(
+        tag, statement.chain_id, seed, *(number.to_bytes(8, "big") for number in numbers)
+    )
+    return start + int.from_bytes(digest, "big") % (end - start)
+
+
+def prove(statement: WindowStatement, folder: Path) -> bytes:
+    """Answer a window's challenges; reads a node a tree row and challenge, kilobytes in all.
+
+    Raises: `WrongSector` if the folder holds another one, `OSError` from the disk.
+    """
+    manifest = read_manifest(folder)
+    if manifest is None or manifest.commitments.comm_r != statement.comm_r:
+        raise WrongSector(f"{folder} does not hold the sector")
+    rows = replica_rows(folder)
+    nodes = [manifest.commitments.comm_c, manifest.commitments.comm_r_last]
+    for challenge in challenges(statement):
+        nodes += encode_inclusion(prove_inclusion(rows, challenge))
+    return b"".join(nodes)
+
+
+def verify(statement: WindowStatement, proof: bytes) -> None:
+    """Check a proof of spacetime.
+
+    Raises: `ProofRejected`.
+    """
+    parameters = statement.parameters
+    reader = NodeReader(proof, expected_bytes=proof_bytes(statement))
+    comm_c, comm_r_last = reader.node(), reader.node()
+    if comm_r(comm_c, comm_r_last) != statement.comm_r:
+        raise ProofRejected("the trees are not those of CommR")
+    for challenge in challenges(statement):
+        verify_inclusion(
+            reader.inclusion(challenge, parameters.tree_depth),
+            root=comm_r_last,
+            leaf_count=parameters.node_count,
+        )

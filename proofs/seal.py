@@ -1,0 +1,225 @@
+"""Sealing: data → labels → replica → commitments, and back. Disk-oriented, chunk by chunk."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import BinaryIO, Final, TypeAlias
+
+import numpy as np
+
+from proofs import kernels
+from proofs.fr32 import QUAD_PADDED_BYTES, QUAD_PAYLOAD_BYTES
+from proofs.graph import Graph
+from proofs.hashing import comm_r
+from proofs.kernels import field, fr32
+from proofs.kernels.arrays import NodeArray
+from proofs.kernels.parents import parents
+from proofs.merkle import as_nodes, fill_upper_rows
+from proofs.parameters import BASE_DEGREE, ProofParameters
+from proofs.replica import label, label_header
+from proofs.sealed import (
+    REPLICA,
+    TREE_C,
+    TREE_D,
+    TREE_R_LAST,
+    Manifest,
+    SealedCommitments,
+    WrongSector,
+    create_nodes,
+    layer_name,
+    open_nodes,
+    read_manifest,
+    write_manifest,
+)
+
+Progress: TypeAlias = Callable[[str, int, int], None]
+"""Told the name of the stage, how many nodes of it are done, and of how many."""
+
+_CHUNK_NODES: Final = 1 << 14
+_CHUNK_QUADS: Final = 1 << 13
+
+
+class _Stage:
+    """Counts one stage's nodes for whoever watches."""
+
+    def __init__(self, name: str, total: int, progress: Progress | None) -> None:
+        self._name, self._total, self._done, self._progress = name, total, 0, progress
+
+    def advance(self, count: int) -> None:
+        self._done += count
+        if self._progress:
+            self._progress(self._name, self._done, self._total)
+
+
+def write_sector_data(
+    pieces: Sequence[tuple[Path, int]], sector_size_bytes: int, target: Path
+) -> None:
+    """Write a sector's padded data: each piece's payload file, fr32-padded, at its offset.
+
+    pieces:  payload file and offset in the padded sector (`piece.layout`); zeros lie between
+    """
+    with target.open("wb") as sector:
+        sector.truncate(sector_size_bytes)
+        for path, offset_bytes in pieces:
+            sector.seek(offset_bytes)
+            with path.open("rb") as payload:
+                _pad_stream(payload, sector)
+        if sector.seek(0, 2) != sector_size_bytes:
+            raise ValueError("the pieces run over the end of the sector")
+
+
+def _pad_stream(payload: BinaryIO, sector: BinaryIO) -> None:
+    while chunk := payload.read(_CHUNK_QUADS * QUAD_PAYLOAD_BYTES):
+        whole = chunk.ljust(-(-len(chunk) // QUAD_PAYLOAD_BYTES) * QUAD_PAYLOAD_BYTES, b"\0")
+        sector.write(fr32.pad(np.frombuffer(whole, np.uint8)).tobytes())
+
+
+def read_piece(data_path: Path, offset_bytes: int, payload_bytes: int, target: Path) -> None:
+    """Write one piece's payload back out of a sector's padded data."""
+    left = payload_bytes
+    with data_path.open("rb") as sector, target.open("wb") as payload:
+        sector.seek(offset_bytes)
+        while left:
+            quads = min(_CHUNK_QUADS, -(-left // QUAD_PAYLOAD_BYTES))
+            padded = sector.read(quads * QUAD_PADDED_BYTES)
+            chunk = fr32.unpad(np.frombuffer(padded, np.uint8)).tobytes()[:left]
+            payload.write(chunk)
+            left -= len(chunk)
+
+
+def seal(
+    parameters: ProofParameters,
+    replica_id: bytes,
+    data_path: Path,
+    folder: Path,
+    progress: Progress | None = None,
+) -> SealedCommitments:
+    """Seal a sector's padded data into a folder; returns at once if it holds that sector whole.
+
+    A sector torn by a crash has no manifest and is begun again.
+
+    Raises: `WrongSector` if the folder holds another one, `OSError` from the disk.
+    """
+    manifest = read_manifest(folder)
+    if manifest is not None:
+        if (manifest.proof_type, manifest.replica_id) != (parameters.proof_type, replica_id):
+            raise WrongSector(f"{folder} holds another sector")
+        return manifest.commitments
+    folder.mkdir(parents=True, exist_ok=True)
+    for torn in folder.iterdir():
+        torn.unlink()
+    commitments = _seal_files(parameters, replica_id, data_path, folder, progress)
+    write_manifest(folder, Manifest(parameters.proof_type, replica_id, commitments))
+    return commitments
+
+
+def _seal_files(
+    parameters: ProofParameters,
+    replica_id: bytes,
+    data_path: Path,
+    folder: Path,
+    progress: Progress | None,
+) -> SealedCommitments:
+    count = parameters.node_count
+    tree_d = create_nodes(folder / TREE_D, 2 * count - 1)
+    _copy_data(open_nodes(data_path), tree_d[:count])
+    comm_d = _commit(tree_d[:count], tree_d[count:], "tree D", progress)
+
+    graph = Graph(count, parameters.porep_id)
+    layers = [create_nodes(folder / layer_name(at + 1), count) for at in range(parameters.layers)]
+    for at, layer in enumerate(layers):
+        label_layer(graph, replica_id, at + 1, layers[at - 1] if at else None, layer, progress)
+
+    replica = create_nodes(folder / REPLICA, count)
+    tree_c = create_nodes(folder / TREE_C, 2 * count - 1)
+    stage = _Stage("replica and columns", count, progress)
+    for start in range(0, count, _CHUNK_NODES):
+        chunk = slice(start, min(start + _CHUNK_NODES, count))
+        replica[chunk] = field.encode(tree_d[chunk], layers[-1][chunk])
+        columns = np.stack([layer[chunk] for layer in layers], axis=1)
+        kernels.level().hash_messages(columns.reshape(len(columns), -1), tree_c[chunk])
+        stage.advance(len(columns))
+
+    comm_c = _commit(tree_c[:count], tree_c[count:], "tree C", progress)
+    tree_r_last = create_nodes(folder / TREE_R_LAST, count - 1)
+    comm_r_last = _commit(replica, tree_r_last, "tree R", progress)
+    return SealedCommitments(comm_d, comm_c, comm_r_last, comm_r(comm_c, comm_r_last))
+
+
+def _copy_data(data: NodeArray, target: NodeArray) -> None:
+    if len(data) != len(target):
+        raise ValueError("the data has not the sector's size")
+    for start in range(0, len(data), _CHUNK_NODES):
+        chunk = data[start : start + _CHUNK_NODES]
+        if (chunk[:, 31] > 0x3F).any():
+            raise ValueError("the data is not fr32-padded")
+        target[start : start + _CHUNK_NODES] = chunk
+
+
+def _commit(leaves: NodeArray, upper: NodeArray, name: str, progress: Progress | None) -> bytes:
+    fill_upper_rows(leaves, upper, _Stage(name, len(upper), progress).advance)
+    root: bytes = upper[-1].tobytes()
+    return root
+
+
+def label_layer(
+    graph: Graph,
+    replica_id: bytes,
+    layer_number: int,
+    previous: NodeArray | None,
+    layer: NodeArray,
+    progress: Progress | None = None,
+) -> None:
+    """Compute one layer's labels in place.
+
+    layer_number:  from 1
+    previous:      (n, 32), the layer before; None for the first
+    layer:         (n, 32), written
+    """
+    level, header = kernels.level(), label_header(replica_id, layer_number)
+    degree = BASE_DEGREE if previous is None else None
+    stage = _Stage(f"layer {layer_number}", len(layer), progress)
+    layer[0] = as_nodes(label(replica_id, layer_number, 0, ()))[0]
+    for start in range(0, len(layer), _CHUNK_NODES):
+        count = min(_CHUNK_NODES, len(layer) - start)
+        rows = parents(graph, start, count)[:, :degree]
+        # Node 0 has no parents and is labelled above.
+        first = max(start, 1)
+        level.label_nodes(
+            header, first, rows[first - start :], layer if previous is None else previous, layer
+        )
+        stage.advance(count)
+
+
+def unseal(
+    parameters: ProofParameters,
+    replica_id: bytes,
+    folder: Path,
+    target: Path,
+    progress: Progress | None = None,
+) -> None:
+    """Write the sector's padded data back from its replica; takes as long as sealing.
+
+    Two layers' worth of scratch lie beside the target while it works.
+
+    Raises: `WrongSector`, `OSError`.
+    """
+    manifest = read_manifest(folder)
+    if manifest is None or manifest.replica_id != replica_id:
+        raise WrongSector(f"{folder} does not hold the sector")
+    count, graph = parameters.node_count, Graph(parameters.node_count, parameters.porep_id)
+    scratch = [target.with_name(f"{target.name}.labels-{at}") for at in range(2)]
+    try:
+        layers = [create_nodes(path, count) for path in scratch]
+        for number in range(1, parameters.layers + 1):
+            previous, layer = layers[(number + 1) % 2], layers[number % 2]
+            label_layer(
+                graph, replica_id, number, None if number == 1 else previous, layer, progress
+            )
+        keys, replica = layers[parameters.layers % 2], open_nodes(folder / REPLICA)
+        with target.open("wb") as data:
+            for start in range(0, count, _CHUNK_NODES):
+                chunk = slice(start, min(start + _CHUNK_NODES, count))
+                data.write(field.decode(replica[chunk], keys[chunk]).tobytes())
+    finally:
+        for path in scratch:
+            path.unlink(missing_ok=True)
