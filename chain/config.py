@@ -1,0 +1,136 @@
+"""What an operator may set: one TOML per process, read once, refused with its line and key."""
+
+import re
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from chain.amount import parse_amount
+from chain.keys import Address
+from chain.units import Atto
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class ConfigError(Exception):
+    """A setting can't be used; says where it stands and what is wrong with it.
+
+    key:   dotted, with the index of a table in a list of tables; empty: the file as a whole
+    line:  counted from one; None: the setting is in no line, because it is missing
+    """
+
+    code = "config-invalid"
+
+    def __init__(self, path: Path, *, key: str, line: int | None, reason: str) -> None:
+        place = f"{path}:{line}" if line is not None else str(path)
+        super().__init__(f"{place}: {key}: {reason}" if key else f"{place}: {reason}")
+        self.path = path
+        self.key = key
+        self.line = line
+        self.reason = reason
+
+
+class Settings(BaseModel):
+    """What one process is told by its operator."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _amount(value: object) -> object:
+    return parse_amount(value) if isinstance(value, str) else value
+
+
+class AllocationSettings(Settings):
+    """Money that an account has from the start: tokens as `"12.5"`, or `"17 atto"`."""
+
+    address: Address
+    amount: Annotated[Atto, BeforeValidator(_amount)]
+
+
+class LedgerConfig(Settings):
+    """A ledger node's `ledger.toml`.
+
+    policy and allocations make the genesis, once: on a chain that exists they change nothing.
+    """
+
+    policy: Literal["dev", "laptop", "main"] = "dev"
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8_650
+    """0: any that is free."""
+
+    allowed_hosts: tuple[str, ...] = ()
+    """Names under which browsers may reach it, besides loopback and `host`."""
+
+    database_url: str | None = None
+    """Any SQLAlchemy URL; None: `ledger.sqlite` in the data folder."""
+
+    allocations: tuple[AllocationSettings, ...] = ()
+
+
+def load_toml(path: Path, model: type[Model]) -> Model:
+    """Return the settings in a file; a file that is not there sets nothing. Raises `ConfigError`."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        text = ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(path, key="", line=None, reason=f"can't be read: {error}") from error
+    try:
+        return model.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        found = _AT_LINE.search(str(error))
+        line = int(found[1]) if found else len(text.splitlines())
+        raise ConfigError(path, key="", line=line, reason=f"no TOML: {error}") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        location = first["loc"]
+        raise ConfigError(
+            path,
+            key=".".join(map(str, location)),
+            line=_line_of(text, location),
+            reason=_reason(first["type"], first["msg"]),
+        ) from error
+
+
+_AT_LINE: Final = re.compile(r"at line (\d+)")
+_TABLE: Final = re.compile(r"\s*(\[\[?)\s*([^\]]+?)\s*\]\]?\s*(?:#.*)?$")
+_KEY: Final = re.compile(r"\s*([\w.\"'-]+?)\s*=")
+
+
+def _line_of(text: str, location: Sequence[Any]) -> int | None:
+    """Return where the setting stands, or the nearest table around it that stands somewhere."""
+    lines = {place: number for number, place in reversed([*_places(text)])}
+    wanted = tuple(map(str, location))
+    for length in range(len(wanted), 0, -1):
+        if wanted[:length] in lines:
+            return lines[wanted[:length]]
+    return None
+
+
+def _places(text: str) -> list[tuple[int, tuple[str, ...]]]:
+    places: list[tuple[int, tuple[str, ...]]] = []
+    counts: dict[str, int] = {}
+    table: tuple[str, ...] = ()
+    for number, line in enumerate(text.splitlines(), start=1):
+        if header := _TABLE.match(line):
+            table = tuple(header[2].split("."))
+            if header[1] == "[[":
+                index = counts[header[2]] = counts.get(header[2], -1) + 1
+                table = (*table, str(index))
+            places.append((number, table))
+        elif key := _KEY.match(line):
+            places.append((number, (*table, *key[1].replace('"', "").replace("'", "").split("."))))
+    return places
+
+
+def _reason(kind: str, message: str) -> str:
+    match kind:
+        case "extra_forbidden":
+            return "there is no such setting"
+        case "missing":
+            return "is missing"
+        case _:
+            return message.removeprefix("Value error, ")

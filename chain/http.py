@@ -1,0 +1,118 @@
+"""Serving HTTP inside the running event loop: bounded headers and bodies, known hosts only."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from ipaddress import ip_address
+from typing import Any, Final
+
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+from granian.net import SocketHolder
+from granian.server.embed import Server
+from litestar import Litestar
+
+HEADER_MILLISECONDS: Final = 5_000
+"""A connection that has not sent its headers by then is cut (BATTERY M5)."""
+
+STOP_SECONDS: Final = 2.0
+_BACKLOG: Final = 1_024
+
+
+@asynccontextmanager
+async def serving(
+    app: Litestar, *, host: str, port: int, allowed_hosts: Collection[str] = ()
+) -> AsyncIterator[str]:
+    """Serve the app while the context is open; gives the URL it is reached at.
+
+    port:           0 for any that is free
+    allowed_hosts:  names in a `Host` header that are answered, besides `host` and loopback
+
+    Raises `OSError` if the address is taken. On leaving, requests under way are cancelled.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    bound_port = listener.getsockname()[1]
+    guarded = _Guarded(app, frozenset((host, *allowed_hosts)))
+    server = _Embedded(guarded, listener)
+    task = asyncio.create_task(server.serve())
+    try:
+        yield f"http://[{host}]:{bound_port}" if ":" in host else f"http://{host}:{bound_port}"
+    finally:
+        server.stop()
+        guarded.cancel_all()
+        await asyncio.wait({task}, timeout=STOP_SECONDS)
+        if task.done():
+            task.result()
+
+
+class _Embedded(Server):
+    """Granian in our own loop, on our own socket: it would share its port with a second process."""
+
+    def __init__(self, app: "_Guarded", listener: socket.socket) -> None:
+        super().__init__(
+            app,
+            interface=Interfaces.ASGINL,
+            http=HTTPModes.http1,
+            websockets=False,
+            backlog=_BACKLOG,
+            log_enabled=False,
+            http1_settings=HTTP1Settings(header_read_timeout=HEADER_MILLISECONDS),
+        )
+        self._listener = listener
+
+    def _init_shared_socket(self) -> None:
+        # The server closes the socket when it ends: it is its owner from here on.
+        self._shd = SocketHolder(self._listener.detach(), False, self.backlog)
+
+
+class _Guarded:
+    """The app, for known `Host` headers only; knows what is under way, to end it.
+
+    A page from elsewhere can point a name of its own at 127.0.0.1 (DNS rebinding); its requests
+    then carry that name, which is nobody's here.
+    """
+
+    def __init__(self, app: Litestar, names: Collection[str]) -> None:
+        self._app = app
+        self._names = {name.lower() for name in names} | {"localhost"}
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        task = asyncio.current_task()
+        assert task is not None, "a request is served in a task"
+        self._tasks.add(task)
+        try:
+            if self._is_known(dict(scope["headers"]).get(b"host", b"").decode("latin-1")):
+                await self._app(scope, receive, send)
+            else:
+                await _refuse_host(send)
+        finally:
+            self._tasks.discard(task)
+
+    def cancel_all(self) -> None:
+        """Cancel the requests under way."""
+        for task in self._tasks:
+            task.cancel()
+
+    def _is_known(self, host: str) -> bool:
+        name = host.lower().rpartition(":")[0] if _has_port(host) else host.lower()
+        if name in self._names:
+            return True
+        try:
+            return ip_address(name.strip("[]")).is_loopback
+        except ValueError:
+            return False
+
+
+def _has_port(host: str) -> bool:
+    return ":" in host.rpartition("]")[2]
+
+
+async def _refuse_host(send: Any) -> None:
+    body = json.dumps({"code": "foreign-host", "detail": "this host name is not served here"})
+    headers = [(b"content-type", b"application/json")]
+    await send({"type": "http.response.start", "status": 403, "headers": headers})
+    await send({"type": "http.response.body", "body": body.encode()})
