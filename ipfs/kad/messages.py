@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Final, assert_never
+from typing import ClassVar, Final, assert_never
 
 from ipfs import protobuf
-from ipfs.errors import LimitExceeded, MalformedBytes, PeerError
+from ipfs.errors import LimitExceeded, MalformedBytes, OutOfTurn, PeerError
 from ipfs.host import PeerAddress
 from ipfs.p2p.multiaddr import Multiaddr
 from ipfs.p2p.peer_id import PeerId
@@ -43,10 +43,14 @@ class MessageType(IntEnum):
 class Ping:
     """Are you there?"""
 
+    message_type: ClassVar[MessageType] = MessageType.PING
+
 
 @dataclass(frozen=True, slots=True)
 class FindNode:
     """Whom do you know near this peer id?"""
+
+    message_type: ClassVar[MessageType] = MessageType.FIND_NODE
 
     key: bytes
 
@@ -55,12 +59,16 @@ class FindNode:
 class GetProviders:
     """Who has the block of this multihash, and whom do you know near it?"""
 
+    message_type: ClassVar[MessageType] = MessageType.GET_PROVIDERS
+
     key: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class AddProvider:
     """These peers, of which only the sender counts, have the block of this multihash."""
+
+    message_type: ClassVar[MessageType] = MessageType.ADD_PROVIDER
 
     key: bytes
     providers: tuple[PeerAddress, ...]
@@ -70,12 +78,16 @@ class AddProvider:
 class GetValue:
     """What is stored under this name, and whom do you know near it?"""
 
+    message_type: ClassVar[MessageType] = MessageType.GET_VALUE
+
     key: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class PutValue:
     """Store this under this name."""
+
+    message_type: ClassVar[MessageType] = MessageType.PUT_VALUE
 
     key: bytes
     value: bytes
@@ -103,20 +115,19 @@ class Response:
 
 def encode_request(request: Request) -> bytes:
     """Return the protobuf form."""
+    head = protobuf.encode_varint_field(1, request.message_type)
     match request:
         case Ping():
-            return protobuf.encode_varint_field(1, MessageType.PING)
-        case FindNode(key):
-            return _encode_head(MessageType.FIND_NODE, key)
-        case GetProviders(key):
-            return _encode_head(MessageType.GET_PROVIDERS, key)
+            return head
+        case FindNode(key) | GetProviders(key) | GetValue(key):
+            return head + protobuf.encode_bytes_field(2, key)
         case AddProvider(key, providers):
-            return _encode_head(MessageType.ADD_PROVIDER, key) + _encode_peers(9, providers)
-        case GetValue(key):
-            return _encode_head(MessageType.GET_VALUE, key)
+            return head + protobuf.encode_bytes_field(2, key) + _encode_peers(9, providers)
         case PutValue(key, value):
             record = protobuf.encode_bytes_field(1, key) + protobuf.encode_bytes_field(2, value)
-            return _encode_head(MessageType.PUT_VALUE, key) + protobuf.encode_bytes_field(3, record)
+            return (
+                head + protobuf.encode_bytes_field(2, key) + protobuf.encode_bytes_field(3, record)
+            )
         case _:
             assert_never(request)
 
@@ -143,9 +154,11 @@ def decode_request(data: bytes) -> Request:
             assert_never(message.message_type)
 
 
-def decode_response(data: bytes) -> Response:
-    """Return what a peer answers. Raises `MalformedBytes`, `LimitExceeded`."""
+def decode_response(data: bytes, request: Request) -> Response:
+    """Return what a peer answers. Raises `OutOfTurn`, `MalformedBytes`, `LimitExceeded`."""
     message = _Message.decode(data)
+    if message.message_type is not request.message_type:
+        raise OutOfTurn(f"{message.message_type.name} answers {request.message_type.name}")
     return Response(
         message.message_type, tuple(message.closer_peers), tuple(message.provider_peers)
     )
@@ -233,10 +246,6 @@ def _readable_addresses(peer_id: PeerId, encoded: list[bytes]) -> Iterator[Multi
         except PeerError:
             # A transport that we don't know, or nonsense: the peer's other addresses still count.
             continue
-
-
-def _encode_head(message_type: MessageType, key: bytes) -> bytes:
-    return protobuf.encode_varint_field(1, message_type) + protobuf.encode_bytes_field(2, key)
 
 
 def _encode_peers(number: int, peers: tuple[PeerAddress, ...]) -> bytes:

@@ -259,7 +259,7 @@ class Kademlia:
             reader = FrameReader(frame_bytes_max=MESSAGE_BYTES_MAX)
             while data := await stream.read(_READ_BYTES):
                 for payload in reader.feed(data):
-                    return decode_response(payload)
+                    return decode_response(payload, request)
             raise PeerHungUp(f"{peer.peer_id} ended the stream without an answer")
 
     async def _tell(self, peer: PeerAddress, request: AddProvider) -> bool:
