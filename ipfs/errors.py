@@ -55,3 +55,9 @@ class OutOfTurn(PeerError):
     """The peer said something that the conversation does not expect at this point."""
 
     code = "out-of-turn"
+
+
+class PeerTooSlow(PeerError):
+    """The peer did not finish in time what it had begun."""
+
+    code = "peer-too-slow"

@@ -1,0 +1,314 @@
+"""Bitswap over a host: answers peers from a block store, and fetches blocks from them.
+
+What we say to a peer goes out on one stream that we open; what it says comes in on streams that
+it opens. Answering on its stream would not do: Kubo and Helia never read there.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Final, Self
+
+from ipfs.bitswap.connection import Link, Tally, read_frames
+from ipfs.bitswap.engine import Engine
+from ipfs.bitswap.messages import PROTOCOL_ID, Message, Presence, PresenceType, Want
+from ipfs.bitswap.session import BlockUnavailable, Session
+from ipfs.block import Block
+from ipfs.blockstore import BlockNotFound, Blockstore
+from ipfs.cid import CID
+from ipfs.errors import PeerError, PeerHungUp, WrongBlock
+from ipfs.host import Host, NetworkError, PeerAddress, Stream
+from ipfs.p2p.peer_id import PeerId
+
+DISCONNECTED: Final = "disconnected"
+
+
+class Bitswap:
+    """Exchanges blocks with peers; runs, and owns its tasks, inside `async with`.
+
+    The store is called in worker threads, so it may block; it must bear calls from several.
+    """
+
+    def __init__(self, host: Host, store: Blockstore) -> None:
+        self._host = host
+        self._store = store
+        self._engine = Engine()
+        self._links: dict[PeerId, Link] = {}
+        self._speakers: dict[Link, asyncio.Task[None]] = {}
+        self._fetches: set[Fetch] = set()
+        self._tasks = asyncio.TaskGroup()
+        self._is_running = False
+
+    async def __aenter__(self) -> Self:
+        await self._tasks.__aenter__()
+        self._is_running = True
+        self._host.on_peer(self._on_peer)
+        self._host.handle(PROTOCOL_ID, self._listen)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._is_running = False
+        for link in tuple(self._links.values()):
+            self._drop(link, DISCONNECTED)
+        await self._tasks.__aexit__(kind, error, traceback)
+
+    def fetch(self, peers: Iterable[PeerAddress] = (), *, idle_timeout_s: float) -> "Fetch":
+        """Return a new fetch from these peers; to be entered, and left when it is over."""
+        fetch = Fetch(self, idle_timeout_s=idle_timeout_s)
+        fetch.add_peers(peers)
+        return fetch
+
+    async def get(self, cid: CID, peers: Iterable[PeerAddress], *, idle_timeout_s: float) -> Block:
+        """Return one block from these peers, not from the store. Raises `BlockUnavailable`."""
+        with self.fetch(peers, idle_timeout_s=idle_timeout_s) as fetch:
+            fetch.want((cid,))
+            [block] = await fetch.receive()
+        return block
+
+    async def load(self, cids: Iterable[CID]) -> list[Block]:
+        """Return those of the blocks that the store has."""
+        return await asyncio.to_thread(_load, self._store, tuple(cids))
+
+    async def keep(self, blocks: Iterable[Block]) -> None:
+        """Store the blocks; when this returns they are durable. Peers that want them get them."""
+        kept = tuple(blocks)
+        await asyncio.to_thread(self._store.put, kept)
+        self._tell({block.cid: len(block.data) for block in kept})
+
+    async def offer(self, cids: Iterable[CID]) -> None:
+        """Send blocks that somebody else has put into the store to the peers that want them."""
+        sizes = await asyncio.to_thread(_sizes_bytes, self._store, tuple(cids))
+        self._tell({cid: size for cid, size in sizes.items() if size is not None})
+
+    def tally(self, peer_id: PeerId) -> Tally:
+        """Return what went between us and a connected peer."""
+        link = self._links.get(peer_id)
+        return link.tally if link else Tally()
+
+    def start_fetch(self, fetch: "Fetch") -> None:
+        """Let a fetch hear what peers say."""
+        self._fetches.add(fetch)
+
+    def end_fetch(self, fetch: "Fetch") -> None:
+        """Let a fetch hear no more."""
+        self._fetches.discard(fetch)
+
+    def learn(self, peer: PeerAddress) -> bool:
+        """Remember where a peer may be reached; return False for ourselves."""
+        if peer.addresses:
+            self._host.add_addresses(peer)
+        return peer.peer_id != self._host.peer_id
+
+    def ask(self, peer_id: PeerId, want: Want, asker: object) -> None:
+        """Send a want to a peer, connecting to it if need be; a cancellation is not worth that."""
+        if peer_id not in self._links and (want.cancel or not self._is_running):
+            return
+        link = self._link(peer_id)
+        link.requests.ask(want, asker)
+        link.has_news.set()
+
+    def _tell(self, sizes: dict[CID, int]) -> None:
+        for peer_id in self._engine.add(sizes):
+            self._link(peer_id).has_news.set()
+
+    def _link(self, peer_id: PeerId) -> Link:
+        assert self._is_running, "Bitswap runs inside `async with`"
+        link = self._links.get(peer_id)
+        if link is None:
+            link = self._links[peer_id] = Link(self._host, peer_id)
+            self._speakers[link] = self._tasks.create_task(self._speak(link))
+        return link
+
+    def _on_peer(self, peer_id: PeerId, connected: bool) -> None:
+        link = self._links.get(peer_id)
+        if link is not None and not connected:
+            self._drop(link, DISCONNECTED)
+
+    def _drop(self, link: Link, reason: str) -> None:
+        """Free all that is held for a peer; it may come back as a new one."""
+        if self._links.get(link.peer_id) is not link:
+            return
+        del self._links[link.peer_id]
+        self._engine.forget(link.peer_id)
+        speaker = self._speakers.pop(link)
+        if speaker is not asyncio.current_task():
+            speaker.cancel()
+        for fetch in tuple(self._fetches):
+            fetch.lose(link.peer_id, reason)
+
+    async def _listen(self, stream: Stream) -> None:
+        """Take what a peer says on one stream of its own."""
+        if not self._is_running:
+            raise PeerHungUp("we are leaving")
+        link = self._link(stream.peer_id)
+        try:
+            async for frame in read_frames(stream):
+                if self._links.get(link.peer_id) is not link:
+                    raise PeerHungUp("its connection has gone")
+                link.tally.bytes_received += len(frame)
+                await self._hear(link, Message.decode(frame))
+            await stream.close_write()
+        finally:
+            # The peer may have gone before we began to listen: then nobody else frees its link.
+            if link.peer_id not in self._host.connected_peers():
+                self._drop(link, DISCONNECTED)
+
+    async def _hear(self, link: Link, message: Message) -> None:
+        link.tally.blocks_received += len(message.blocks)
+        unasked = link.requests.arrived(block.cid for block in message.blocks)
+        link.tally.blocks_unasked += len(unasked)
+        for fetch in tuple(self._fetches):
+            if unasked:
+                fetch.lose(link.peer_id, WrongBlock.code)
+            fetch.hear(link.peer_id, message)
+        if cids := self._engine.receive(link.peer_id, message):
+            sizes = await asyncio.to_thread(_sizes_bytes, self._store, cids)
+            self._engine.locate(link.peer_id, sizes)
+            link.has_news.set()
+
+    async def _speak(self, link: Link) -> None:
+        """Say what there is to say to a peer, one message at a time, until it has gone."""
+        try:
+            while True:
+                await link.has_news.wait()
+                link.has_news.clear()
+                while (message := await self._next_message(link)) is not None:
+                    await link.send(message)
+        except (PeerError, NetworkError) as error:
+            self._drop(link, error.code)
+            await link.reset()
+        finally:
+            await link.close()
+
+    async def _next_message(self, link: Link) -> Message | None:
+        answer = self._engine.take(link.peer_id)
+        wants = link.requests.take_unsent()
+        if answer is None:
+            return Message(wants=wants) if wants else None
+        blocks = await self.load(want.cid for want in answer.blocks)
+        present = {block.cid for block in blocks}
+        gone = [
+            Presence(want.cid, PresenceType.DONT_HAVE)
+            for want in answer.blocks
+            if want.send_dont_have and want.cid not in present
+        ]
+        return Message(
+            wants=wants,
+            blocks=tuple(blocks),
+            presences=(*answer.presences, *gone),
+            pending_bytes=answer.pending_bytes,
+        )
+
+
+class Fetch:
+    """One fetch of related blocks, from peers that probably have them all. For one task.
+
+    Entered and left with `with`, which ends its wants. Blocks are not stored: `Bitswap.keep` is.
+    """
+
+    def __init__(self, bitswap: Bitswap, *, idle_timeout_s: float) -> None:
+        self._bitswap = bitswap
+        self._session = Session(idle_timeout_s=idle_timeout_s)
+        self._arrived: list[Block] = []
+        self._pending: set[CID] = set()
+        self._has_news = asyncio.Event()
+
+    def __enter__(self) -> Self:
+        self._bitswap.start_fetch(self)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._session.abandon(self._pending)
+        self._flush()
+        self._bitswap.end_fetch(self)
+
+    @property
+    def dropped(self) -> dict[PeerId, str]:
+        """Peers that are not asked any more, each with the code of its reason."""
+        return dict(self._session.dropped)
+
+    def add_peers(self, peers: Iterable[PeerAddress]) -> int:
+        """Ask these peers too; return how many of them are new."""
+        count = 0
+        for peer in peers:
+            if self._bitswap.learn(peer):
+                count += self._session.add_peer(peer.peer_id, _now_s())
+        self._flush()
+        return count
+
+    def want(self, cids: Iterable[CID]) -> None:
+        """Ask for these blocks, the first ones most."""
+        wanted = tuple(cids)
+        self._pending.update(wanted)
+        self._session.want(wanted, _now_s())
+        self._flush()
+
+    async def receive(self) -> list[Block]:
+        """Return wanted blocks that have arrived, at least one, each checked.
+
+        Raises `BlockUnavailable` once no peer is left to be asked for one of the wants; it
+        remains wanted, so that more peers can be added.
+        """
+        while not self._arrived:
+            self._session.expire(_now_s())
+            self._flush()
+            for cid in self._session.hopeless():
+                raise BlockUnavailable(cid, self._session.answers(cid))
+            deadline_s = self._session.deadline_s
+            assert deadline_s is not None, "somebody owes us an answer, or nothing is wanted"
+            self._has_news.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(deadline_s):
+                    await self._has_news.wait()
+        arrived, self._arrived = self._arrived, []
+        self._pending.difference_update(block.cid for block in arrived)
+        return arrived
+
+    def hear(self, peer_id: PeerId, message: Message) -> None:
+        """Take what a peer says."""
+        self._arrived += self._session.receive(peer_id, message, _now_s())
+        self._has_news.set()
+        self._flush()
+
+    def lose(self, peer_id: PeerId, reason: str) -> None:
+        """Take note that a peer is not to be asked any more."""
+        self._session.drop_peer(peer_id, reason, _now_s())
+        self._has_news.set()
+        self._flush()
+
+    def _flush(self) -> None:
+        for peer_id, want in self._session.take_requests():
+            self._bitswap.ask(peer_id, want, self)
+
+
+def _load(store: Blockstore, cids: Iterable[CID]) -> list[Block]:
+    blocks = []
+    for cid in cids:
+        with contextlib.suppress(BlockNotFound):
+            blocks.append(store.get(cid))
+    return blocks
+
+
+def _sizes_bytes(store: Blockstore, cids: Iterable[CID]) -> dict[CID, int | None]:
+    sizes: dict[CID, int | None] = {}
+    for cid in cids:
+        try:
+            sizes[cid] = store.size_bytes(cid)
+        except BlockNotFound:
+            sizes[cid] = None
+    return sizes
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()
