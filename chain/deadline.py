@@ -1,9 +1,10 @@
-"""The arithmetic of time: when a sector's windows open, and when a deal's last one does."""
+"""The arithmetic of time: when a sector's windows open and close, and which are a deal's last."""
 
 from collections.abc import Iterable
 
 from chain.deal import DealProposal
 from chain.policy import Policy
+from chain.sector import Sector
 from chain.units import Epoch
 from proofs.parameters import ProofType
 
@@ -20,9 +21,16 @@ def final_opening(policy: Policy, proof_type: ProofType, proposal: DealProposal)
 
     A valid answer to it pays the deal to its end.
     """
-    rule = policy.sector_rule(proof_type)
-    assert rule is not None, "a sector on the ledger is of a kind that the network takes"
-    return Epoch(max(0, proposal.end_epoch - rule.response_epochs - 1))
+    answered_by = policy.last_response_epoch(proof_type, Epoch(0))
+    return Epoch(max(0, proposal.end_epoch - answered_by - 1))
+
+
+def is_final(
+    policy: Policy, proof_type: ProofType, window_epoch: Epoch, proposal: DealProposal
+) -> bool:
+    """Whether a window settles a deal to its end: no later one of its own would fit."""
+    last = policy.last_response_epoch(proof_type, window_epoch)
+    return last >= final_opening(policy, proof_type, proposal)
 
 
 def next_window(
@@ -35,16 +43,44 @@ def next_window(
 ) -> Epoch:
     """Return when a sector's next window opens.
 
-    proposals:  of its live deals
-
-    A regular window that would overlap a deal's final one gives way to it.
+    after_epoch:  when it was proven, or the last response epoch of the window before, so that
+                  one sector's windows never overlap
+    proposals:    of its deals that are not settled to their end
     """
     regular = next_opening(policy, deadline_index, after_epoch=after_epoch)
-    rule = policy.sector_rule(proof_type)
-    assert rule is not None, "a sector on the ledger is of a kind that the network takes"
+    return give_way(policy, proof_type, regular, after_epoch=after_epoch, proposals=proposals)
+
+
+def give_way(
+    policy: Policy,
+    proof_type: ProofType,
+    window_epoch: Epoch,
+    *,
+    after_epoch: Epoch,
+    proposals: Iterable[DealProposal],
+) -> Epoch:
+    """Return the window, or the deal's final one that it would overlap or come after."""
     finals = (final_opening(policy, proof_type, proposal) for proposal in proposals)
-    upcoming = [final for final in finals if final > after_epoch]
-    first_final = min(upcoming, default=None)
-    if first_final is not None and first_final <= regular + rule.response_epochs:
-        return first_final
-    return regular
+    upcoming = min((final for final in finals if final > after_epoch), default=window_epoch)
+    if upcoming <= policy.last_response_epoch(proof_type, window_epoch):
+        return upcoming
+    return window_epoch
+
+
+def close_of(policy: Policy, proof_type: ProofType, window_epoch: Epoch) -> Epoch:
+    """Return the first epoch that is too late for a window's proof."""
+    return Epoch(policy.last_response_epoch(proof_type, window_epoch) + 1)
+
+
+def open_windows(sectors: Iterable[Sector], *, head_epoch: Epoch) -> tuple[Sector, ...]:
+    """Return the sectors whose window can be answered on this head, soonest to close first.
+
+    A proof handed in now lands in the next block at the earliest.
+    """
+    answerable = [
+        (sector.close_epoch, sector.number, sector)
+        for sector in sectors
+        if sector.window_epoch is not None and sector.close_epoch is not None
+        if sector.window_epoch <= head_epoch < sector.close_epoch - 1
+    ]
+    return tuple(sector for _, _, sector in sorted(answerable, key=lambda found: found[:2]))

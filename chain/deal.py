@@ -88,6 +88,25 @@ class Reservation(Record):
         return Epoch(self.proposal.publish_by_epoch + 1)
 
 
+class UsedProposal(Record):
+    """Remembers that a proposal was used, since it is good once, and which deal it became."""
+
+    kind: Literal["used-proposal"] = "used-proposal"
+    proposal_cid: CID
+    publish_by_epoch: Epoch
+    deal_id: DealId | None = None
+
+    @property
+    def key(self) -> str:
+        """Return where the state keeps it."""
+        return f"proposal/{self.proposal_cid}"
+
+    @property
+    def due_epoch(self) -> Epoch | None:
+        """Return when it is forgotten: the proposal itself has expired by then."""
+        return Epoch(self.publish_by_epoch + 1) if self.deal_id is None else None
+
+
 class DealState(StrEnum):
     """Where a published deal stands; what came before is between the parties (PROTOCOL §5)."""
 
@@ -148,8 +167,14 @@ class Deal(Record):
     def due_epoch(self) -> Epoch | None:
         """Return when the ledger must move it, if nobody did before."""
         if self.state is DealState.PUBLISHED:
-            return self.proposal.start_epoch if self.sector_number is None else None
+            is_waiting = self.sector_number is None
+            return Epoch(self.proposal.start_epoch + 1) if is_waiting else None
         return self.proposal.end_epoch if self.state.is_live else None
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether every epoch is paid or refunded: no window asks about it any more."""
+        return self.settled_until_epoch == self.proposal.end_epoch
 
     @property
     def unsettled_atto(self) -> Atto:

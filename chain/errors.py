@@ -79,6 +79,17 @@ class Expired(LedgerError):
         self.current_epoch = current_epoch
 
 
+class ExpiresTooLate(LedgerError):
+    """The message would stay valid for longer than the network lets it wait."""
+
+    code = "expires-too-late"
+
+    def __init__(self, *, expires_epoch: Epoch, latest_epoch: Epoch) -> None:
+        super().__init__(f"it expires at epoch {expires_epoch}; {latest_epoch} is the latest now")
+        self.expires_epoch = expires_epoch
+        self.latest_epoch = latest_epoch
+
+
 class NotAllowed(LedgerError):
     """The sender may not do this."""
 

@@ -1,5 +1,6 @@
 """Identities: an address is an Ed25519 public key in bech32m, so a mistyped one is refused."""
 
+from functools import lru_cache
 from typing import Annotated, Final, NewType, Self
 
 import nacl.signing
@@ -23,6 +24,7 @@ Address = NewType("Address", Annotated[str, AfterValidator(_checked)])
 """`hf1…`, on test networks `thf1…`: the public key of an account."""
 
 
+@lru_cache(maxsize=65_536)  # every record that names an address checks it
 def public_key_of(address: Address) -> bytes:
     """Return the 32 bytes of the address's key. Raises `ValueError` on a mistyped address."""
     prefix, key = bech32m.decode(address)

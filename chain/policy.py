@@ -2,13 +2,13 @@
 
 from typing import Annotated, Final, Self
 
-from proofs.registry import parameters_of
 from pydantic import Field, model_validator
 
 from chain.keys import MAIN_PREFIX, TEST_PREFIX
 from chain.units import ATTO_PER_TOKEN, Atto, Epoch
 from ipfs.record import Record
 from proofs.parameters import ProofType
+from proofs.registry import parameters_of
 
 PositiveInt = Annotated[int, Field(ge=1, le=2**53)]
 

@@ -5,13 +5,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
-from proofs.porep import PorepStatement
-from proofs.post import WindowStatement
 from pydantic import Field
 
 from chain.account import Account
 from chain.block import Refusal
-from chain.deal import Deal, Reservation
+from chain.deal import Deal, Reservation, UsedProposal
 from chain.errors import NotFound
 from chain.keys import Address
 from chain.policy import Policy
@@ -20,6 +18,8 @@ from chain.sector import Sector
 from chain.units import Atto, DealId, Epoch, ProviderId, SectorNumber
 from ipfs.cid import CID
 from ipfs.record import Record
+from proofs.porep import PorepStatement
+from proofs.post import WindowStatement
 
 Statement = PorepStatement | WindowStatement
 
@@ -43,7 +43,7 @@ class Counters(Record):
         return
 
 
-Entity = Account | Reservation | Deal | Provider | Sector | Counters
+Entity = Account | Reservation | UsedProposal | Deal | Provider | Sector | Counters
 
 
 class Stored(Record):
@@ -126,6 +126,13 @@ class LedgerView(ABC):
             raise NotFound("reservation for", proposal_cid)
         return found
 
+    def deal_of(self, proposal_cid: CID) -> Deal | None:
+        """Return the deal that a proposal became, None if it is not published."""
+        used = self.get(f"proposal/{proposal_cid}")
+        if not isinstance(used, UsedProposal) or used.deal_id is None:
+            return None
+        return self.deal(used.deal_id)
+
     def deal(self, deal_id: DealId) -> Deal:
         """Return the deal. Raises `NotFound`."""
         found = self.get(f"deal/{deal_id:016d}")
@@ -173,10 +180,18 @@ class Draft(LedgerView):
 
     def write(self, transition: Transition) -> None:
         """Put the changes on top."""
-        self._changed.update((entity.key, entity) for entity in transition.writes)
+        self.put(*transition.writes)
         self._changed.update((key, None) for key in transition.removes)
         self._refusals += transition.refusals
         self._created_ids += transition.created_ids
+
+    def put(self, *entities: Entity) -> None:
+        """Put new values of these entities on top."""
+        self._changed.update((entity.key, entity) for entity in entities)
+
+    def remove(self, *entities: Entity) -> None:
+        """Let these entities be no more."""
+        self._changed.update((entity.key, None) for entity in entities)
 
     def refuse(self, refusal: Refusal) -> None:
         """Note that one item of a batch was refused."""
