@@ -16,7 +16,11 @@ class BlockNotFound(LookupError):
 
 
 class Blockstore(Protocol):
-    """Blocks by CID. A read never returns wrong bytes; a put that returned is durable."""
+    """Blocks by multihash. A read never returns wrong bytes; a put that returned is durable.
+
+    CIDs that differ in version or codec alone name the same bytes, as they do for Kubo: what was
+    put under one is found under the other.
+    """
 
     def get(self, cid: CID) -> Block:
         """Return the block. Raises `BlockNotFound`."""
@@ -34,25 +38,25 @@ class Blockstore(Protocol):
         """Forget the blocks; absent ones are no error."""
 
     def __iter__(self) -> Iterator[CID]:
-        """Iterate over what is stored, in no promised order."""
+        """Iterate over what is stored, each under one of its CIDs, in no promised order."""
 
 
 class MemoryBlockstore:
     """Blocks in a dict: tests and short-lived DAGs."""
 
     def __init__(self) -> None:
-        self._blocks: dict[CID, Block] = {}
+        self._blocks: dict[bytes, Block] = {}
 
     def get(self, cid: CID) -> Block:
         """Return the block. Raises `BlockNotFound`."""
         try:
-            return self._blocks[cid]
+            return Block(cid, self._blocks[cid.multihash].data)
         except KeyError:
             raise BlockNotFound(cid) from None
 
     def has(self, cid: CID) -> bool:
         """Whether the block is here."""
-        return cid in self._blocks
+        return cid.multihash in self._blocks
 
     def size_bytes(self, cid: CID) -> int:
         """Return the size of the block's data. Raises `BlockNotFound`."""
@@ -60,13 +64,14 @@ class MemoryBlockstore:
 
     def put(self, blocks: Iterable[Block]) -> None:
         """Store the blocks."""
-        self._blocks.update((block.cid, block) for block in blocks)
+        for block in blocks:
+            self._blocks.setdefault(block.cid.multihash, block)
 
     def delete(self, cids: Iterable[CID]) -> None:
         """Forget the blocks; absent ones are no error."""
         for cid in cids:
-            self._blocks.pop(cid, None)
+            self._blocks.pop(cid.multihash, None)
 
     def __iter__(self) -> Iterator[CID]:
         """Iterate over what is stored."""
-        return iter(tuple(self._blocks))
+        return iter([block.cid for block in self._blocks.values()])

@@ -23,8 +23,8 @@ class CarVersionUnsupported(PeerError):
 
     code = "car-version-unsupported"
 
-    def __init__(self, version: object) -> None:
-        super().__init__(f"CAR version {version!r} is not supported, only 1 is")
+    def __init__(self, version: int) -> None:
+        super().__init__(f"CAR version {version} is not supported, only 1 is")
         self.version = version
 
 
@@ -101,10 +101,15 @@ def _header(roots: Sequence[CID]) -> bytes:
 
 
 def _read_header(data: bytes) -> tuple[CID, ...]:
-    match dag_cbor.decode(data):
-        case {"version": 1, "roots": list(roots), **rest} if not rest:
-            if all(isinstance(root, CID) for root in roots):
-                return tuple(roots)
-        case {"version": int(version)} if version != 1:
-            raise CarVersionUnsupported(version)
-    raise MalformedBytes("CAR", "no header")
+    header = dag_cbor.decode(data)
+    version = header.get("version") if isinstance(header, dict) else None
+    if not isinstance(header, dict) or type(version) is not int:
+        raise MalformedBytes("CAR header", "no version")
+    if version != 1:
+        raise CarVersionUnsupported(version)
+    roots = header.get("roots")
+    if not isinstance(roots, list) or len(header) != 2:
+        raise MalformedBytes("CAR header", "roots and version are due, nothing else")
+    if not all(isinstance(root, CID) for root in roots):
+        raise MalformedBytes("CAR header", "a root that is no CID")
+    return tuple(roots)

@@ -1,6 +1,7 @@
 """Multibase: text that names its own alphabet (multiformats/multibase, the bases CIDs use)."""
 
 import base64
+from collections.abc import Iterator
 from typing import Final
 
 from ipfs.errors import MalformedBytes
@@ -8,18 +9,19 @@ from ipfs.errors import MalformedBytes
 TEXT_CHARACTERS_MAX: Final = 1024
 """Longer text is no CID, and base58 costs the square of its length."""
 
-_ALPHABETS: Final = {
-    "k": "0123456789abcdefghijklmnopqrstuvwxyz",
-    "z": "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz",
-}
+_BASE58: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+_BASE36: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
+_BASE64: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+_NUMBER_BASES: Final = {"k": _BASE36, "K": _BASE36.upper(), "z": _BASE58}
 _BIT_BASES: Final = {
     "f": (4, "0123456789abcdef"),
     "F": (4, "0123456789ABCDEF"),
     "b": (5, "abcdefghijklmnopqrstuvwxyz234567"),
     "B": (5, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"),
     "v": (5, "0123456789abcdefghijklmnopqrstuv"),
-    "m": (6, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"),
-    "u": (6, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"),
+    "V": (5, "0123456789ABCDEFGHIJKLMNOPQRSTUV"),
+    "m": (6, _BASE64 + "+/"),
+    "u": (6, _BASE64 + "-_"),
 }
 
 
@@ -27,8 +29,8 @@ def encode(prefix: str, data: bytes) -> str:
     """Return `data` as text in the base that `prefix` names, prefix first."""
     if prefix == "b":
         return "b" + base64.b32encode(data).decode().rstrip("=").lower()
-    if prefix in _ALPHABETS:
-        return prefix + _encode_number(data, _ALPHABETS[prefix])
+    if prefix in _NUMBER_BASES:
+        return prefix + _encode_number(data, _NUMBER_BASES[prefix])
     bits, alphabet = _BIT_BASES[prefix]
     number, missing_bits = int.from_bytes(data), -len(data) * 8 % bits
     number <<= missing_bits
@@ -40,21 +42,21 @@ def encode(prefix: str, data: bytes) -> str:
 
 
 def decode(text: str) -> bytes:
-    """Return the bytes of canonical multibase text. Raises `MalformedBytes`."""
+    """Return the bytes of multibase text. Raises `MalformedBytes`.
+
+    Bases whose alphabet has one case take either, as the specification says.
+    """
     if not 1 <= len(text) <= TEXT_CHARACTERS_MAX:
         raise MalformedBytes("multibase", f"{len(text)} characters")
     prefix, digits = text[0], text[1:]
-    if prefix in _ALPHABETS:
-        return _decode_number(digits, _ALPHABETS[prefix])
+    if prefix in _NUMBER_BASES:
+        return _decode_number(digits, _NUMBER_BASES[prefix])
     if prefix not in _BIT_BASES:
         raise MalformedBytes("multibase", "unknown base")
     bits, alphabet = _BIT_BASES[prefix]
-    values = {character: value for value, character in enumerate(alphabet)}
     number = 0
-    for character in digits:
-        if character not in values:
-            raise MalformedBytes("multibase", "a character outside its alphabet")
-        number = number << bits | values[character]
+    for value in _values(digits, alphabet):
+        number = number << bits | value
     spare_bits = len(digits) * bits % 8
     if spare_bits >= bits or number & (1 << spare_bits) - 1:
         raise MalformedBytes("multibase", "spare bits are not zero")
@@ -63,31 +65,42 @@ def decode(text: str) -> bytes:
 
 def encode_base58(data: bytes) -> str:
     """Return bare base58btc, as CIDv0 and peer ids are written."""
-    return _encode_number(data, _ALPHABETS["z"])
+    return _encode_number(data, _BASE58)
 
 
 def decode_base58(text: str) -> bytes:
     """Return the bytes of bare base58btc. Raises `MalformedBytes`."""
     if len(text) > TEXT_CHARACTERS_MAX:
         raise MalformedBytes("base58", f"{len(text)} characters")
-    return _decode_number(text, _ALPHABETS["z"])
+    return _decode_number(text, _BASE58)
+
+
+def _values(digits: str, alphabet: str) -> Iterator[int]:
+    if not digits.isascii():
+        raise MalformedBytes("multibase", "a character outside its alphabet")
+    if alphabet == alphabet.lower():
+        digits = digits.lower()
+    elif alphabet == alphabet.upper():
+        digits = digits.upper()
+    values = {character: value for value, character in enumerate(alphabet)}
+    for character in digits:
+        if character not in values:
+            raise MalformedBytes("multibase", "a character outside its alphabet")
+        yield values[character]
 
 
 def _encode_number(data: bytes, alphabet: str) -> str:
     leading = len(data) - len(data.lstrip(b"\0"))
-    number, out = int.from_bytes(data), ""
+    number, digits = int.from_bytes(data), []
     while number:
         number, digit = divmod(number, len(alphabet))
-        out = alphabet[digit] + out
-    return alphabet[0] * leading + out
+        digits.append(alphabet[digit])
+    return alphabet[0] * leading + "".join(reversed(digits))
 
 
 def _decode_number(text: str, alphabet: str) -> bytes:
     number = 0
-    for character in text:
-        digit = alphabet.find(character)
-        if digit < 0:
-            raise MalformedBytes("multibase", "a character outside its alphabet")
-        number = number * len(alphabet) + digit
+    for value in _values(text, alphabet):
+        number = number * len(alphabet) + value
     leading = len(text) - len(text.lstrip(alphabet[0]))
     return bytes(leading) + number.to_bytes((number.bit_length() + 7) // 8)

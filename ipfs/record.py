@@ -12,8 +12,10 @@ from ipfs.block import Block
 from ipfs.cid import CID, Codec
 from ipfs.errors import MalformedBytes
 
-DECIMAL_DIGITS_MAX: Final = 78
-"""As many as 2^256 has: more is no amount, and parsing costs the square."""
+BIG_NATURAL_BITS_MAX: Final = 256
+"""More is no amount; and a number's decimal digits cost the square of its length."""
+
+_DECIMAL_DIGITS_MAX: Final = 78
 
 
 class BigNatural(int):
@@ -28,16 +30,17 @@ class BigNatural(int):
 
     @classmethod
     def _from_python(cls, value: object) -> Self:
-        if isinstance(value, bytes):
-            return cls(int.from_bytes(value))
-        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-            return cls(value)
-        raise ValueError("a natural number is due")
+        number = int.from_bytes(value) if isinstance(value, bytes) else value
+        if not isinstance(number, int) or isinstance(number, bool):
+            raise ValueError("a natural number is due")
+        if number < 0 or number.bit_length() > BIG_NATURAL_BITS_MAX:
+            raise ValueError(f"a natural number of at most {BIG_NATURAL_BITS_MAX} bits is due")
+        return cls(number)
 
     @classmethod
     def _from_json(cls, text: str) -> Self:
-        if len(text) <= DECIMAL_DIGITS_MAX and text.isascii() and text.isdecimal():
-            return cls(text)
+        if len(text) <= _DECIMAL_DIGITS_MAX and text.isascii() and text.isdecimal():
+            return cls._from_python(int(text))
         raise ValueError("a natural number in decimal digits is due")
 
     @classmethod

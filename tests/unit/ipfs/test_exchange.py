@@ -1,7 +1,5 @@
-import pytest
 
-from ipfs.cid import CID
-from ipfs.exchange import DagLimits, DagUnavailable, fetch_dag
+from ipfs.exchange import DagLimits, fetch_dag
 from ipfs.p2p.memory import MemoryNetwork
 from tests.support.bitswap import node, tree, where
 

@@ -1,0 +1,85 @@
+"""The border of every codec: one typed error for each hostile item, at next to no cost."""
+
+import io
+import time
+import tracemalloc
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ipfs import dag_cbor
+from ipfs.block import Block
+from ipfs.car import CarReader
+from ipfs.cid import CID, Codec
+from ipfs.dag_pb import PBNode
+from ipfs.errors import PeerError
+from ipfs.unixfs.errors import ShardingUnsupported, UnsafeEntry
+from ipfs.unixfs.node import Symlink, check_target, read_node
+from tests.support.vectors import own
+
+
+def read_unixfs(data: bytes) -> object:
+    return read_node(Block.of(Codec.DAG_PB, data))
+
+
+def read_car(data: bytes) -> object:
+    return list(CarReader(io.BytesIO(data)))
+
+
+BORDERS: dict[str, Callable[[bytes], object]] = {
+    "cid-bytes": CID.decode,
+    "dag-cbor": dag_cbor.decode,
+    "dag-pb": PBNode.decode,
+    "unixfs": read_unixfs,
+    "car": read_car,
+}
+ITEMS = [item for item in own("hostile.json")["items"] if item["kind"] in BORDERS]
+HOSTILE = [item for item in ITEMS if item["expect"] == "reject"]
+OTHERS = {item["name"]: item for item in ITEMS if item["expect"] != "reject"}
+
+
+def item_id(item: dict[str, Any]) -> str:
+    return f"{item['kind']}-{item['name']}"
+
+
+@pytest.mark.parametrize("item", HOSTILE, ids=item_id)
+def test_a_hostile_item_costs_one_typed_error(item: dict[str, Any]) -> None:
+    read, data = BORDERS[item["kind"]], bytes.fromhex(item["hex"])
+    started = time.process_time()
+    with pytest.raises(PeerError) as caught:
+        read(data)
+    assert time.process_time() - started < 0.05
+    assert caught.value.code
+
+    tracemalloc.start()
+    with pytest.raises(PeerError):
+        read(data)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 8 << 20
+
+
+def test_sharded_directories_are_refused_by_name() -> None:
+    for item in HOSTILE:
+        if item["name"].startswith("hamt"):
+            with pytest.raises(ShardingUnsupported):
+                read_unixfs(bytes.fromhex(item["hex"]))
+
+
+def test_what_is_not_to_be_rejected_is_read() -> None:
+    assert OTHERS.keys() == {
+        "identity 128 bytes",
+        "symlink to ../../etc/passwd",
+        "symlink absolute",
+    }
+    identity = CID.decode(bytes.fromhex(OTHERS["identity 128 bytes"]["hex"]))
+    assert identity.digest == b"A" * 128
+
+
+@pytest.mark.parametrize("name", ["symlink to ../../etc/passwd", "symlink absolute"])
+def test_a_link_out_of_the_tree_is_read_but_not_written(name: str) -> None:
+    link = read_unixfs(bytes.fromhex(OTHERS[name]["hex"]))
+    assert isinstance(link, Symlink)
+    with pytest.raises(UnsafeEntry, match="d/link"):
+        check_target(link.target, path=("d", "link"))

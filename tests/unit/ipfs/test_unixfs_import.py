@@ -1,0 +1,194 @@
+"""The importer against the CIDs that the JavaScript reference gave."""
+
+import io
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ipfs.blockstore import MemoryBlockstore
+from ipfs.dag import walk
+from ipfs.unixfs.disk import import_path
+from ipfs.unixfs.errors import DirectoryTooLarge, EntryUnsupported, LayoutUnsupported
+from ipfs.unixfs.importer import Imported, Importer, import_file
+from ipfs.unixfs.profiles import PROFILES, UNIXFS_V0_2015, UNIXFS_V1_2025, ImportSettings
+from tests.support.later import split
+from tests.support.unixfs_vectors import SETTINGS, cids_sha256, content, make_directory
+from tests.support.vectors import own
+
+VECTORS = own("unixfs.json")
+FILES, FILES_LATER = split("unixfs.json", VECTORS["files"])
+DIRECTORIES, DIRECTORIES_LATER = split("unixfs.json", VECTORS["directories"])
+
+
+def assert_as_vector(row: Mapping[str, Any], root: Imported, store: MemoryBlockstore) -> None:
+    cids = list(store)
+    assert str(root.cid) == row["cid"]
+    assert root.tsize == row["tsize"]
+    assert len(cids) == row["blocks"]
+    assert sum(map(store.size_bytes, cids)) == row["block_bytes"]
+    assert cids_sha256(cids) == row["cids_sha256"]
+    assert sorted(map(str, cids)) == row.get("cids", sorted(map(str, cids)))
+    assert set(walk(store, root.cid)) == set(cids)
+
+
+def row_id(row: Mapping[str, Any]) -> str:
+    return f"{row['config']}-{row.get('name') or row['input'] + str(row['size'])}"
+
+
+@pytest.mark.parametrize("row", FILES, ids=row_id)
+def test_a_file_gets_the_cid_that_others_give_it(row: Mapping[str, Any]) -> None:
+    store = MemoryBlockstore()
+    source = io.BytesIO(content(row["size"], row["input"]))
+    root = import_file(source, store, SETTINGS[row["config"]])
+    assert root.file_bytes == row["size"]
+    assert_as_vector(row, root, store)
+
+
+@pytest.mark.parametrize("row", DIRECTORIES, ids=row_id)
+def test_a_folder_gets_the_cid_that_others_give_it(row: Mapping[str, Any], tmp_path: Path) -> None:
+    make_directory(row, tmp_path / "d")
+    store = MemoryBlockstore()
+    assert_as_vector(row, import_path(tmp_path / "d", store, SETTINGS[row["config"]]), store)
+
+
+def test_no_row_is_passed_over_without_a_name() -> None:
+    assert {reason: len(rows) for reason, rows in FILES_LATER.items()} == {
+        "trickle layout": 27,
+        "rabin chunker": 5,
+        "sharded directories (HAMT)": 0,
+        "mode and mtime": 0,
+    }
+    assert {reason: len(rows) for reason, rows in DIRECTORIES_LATER.items()} == {
+        "trickle layout": 0,
+        "rabin chunker": 0,
+        "sharded directories (HAMT)": 7,
+        "mode and mtime": 3,
+    }
+
+
+@pytest.mark.parametrize(
+    "row",
+    [row for row in VECTORS["directories"] if row["hamt"] and "options" not in row],
+    ids=row_id,
+)
+def test_a_folder_that_others_shard_is_refused(row: Mapping[str, Any], tmp_path: Path) -> None:
+    make_directory(row, tmp_path / "d")
+    with pytest.raises(DirectoryTooLarge, match="spread the entries"):
+        import_path(tmp_path / "d", MemoryBlockstore(), SETTINGS[row["config"]])
+
+
+class Trickle(io.RawIOBase):
+    """Gives a few bytes at a time, as a pipe may."""
+
+    def __init__(self, data: bytes) -> None:
+        self._source = io.BytesIO(data)
+
+    def read(self, size: int = -1, /) -> bytes:
+        return self._source.read(min(size, 70_001))
+
+
+def test_how_a_stream_arrives_does_not_change_the_cid() -> None:
+    data = content(3_000_000)
+    whole = import_file(io.BytesIO(data), MemoryBlockstore())
+    assert import_file(Trickle(data), MemoryBlockstore()) == whole
+
+
+def test_progress_counts_to_the_last_byte() -> None:
+    seen: list[int] = []
+    import_file(io.BytesIO(content(2_500_000)), MemoryBlockstore(), on_progress=seen.append)
+    assert seen == [1 << 20, 2 << 20, 2_500_000]
+
+
+class EndlessZeros:
+    def __init__(self, size_bytes: int) -> None:
+        self.left_bytes = size_bytes
+
+    def read(self, size: int, /) -> bytes:
+        count = min(size, self.left_bytes)
+        self.left_bytes -= count
+        return bytes(count)
+
+
+class Sink(MemoryBlockstore):
+    """Remembers how much was put at once."""
+
+    batch_bytes_max = 0
+
+    def put(self, blocks: Any) -> None:
+        blocks = list(blocks)
+        self.batch_bytes_max = max(self.batch_bytes_max, sum(len(block.data) for block in blocks))
+        super().put(blocks)
+
+
+def test_a_large_file_is_handed_on_in_batches() -> None:
+    store = Sink()
+    root = import_file(EndlessZeros(200 << 20), store)
+    assert root.file_bytes == 200 << 20
+    assert len(list(store)) == 2
+    assert store.batch_bytes_max <= 17 << 20
+
+
+def test_profiles_are_known_by_name() -> None:
+    assert PROFILES == {"unixfs-v1-2025": UNIXFS_V1_2025, "unixfs-v0-2015": UNIXFS_V0_2015}
+
+
+def test_a_layout_that_is_not_built_is_refused() -> None:
+    with pytest.raises(LayoutUnsupported, match="balanced"):
+        ImportSettings(layout="trickle")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("cid_version", 2), ("chunk_bytes", 0), ("chunk_bytes", 2 << 20), ("links_per_node_max", 1)],
+)
+def test_numbers_that_make_no_dag_are_refused(name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=str(value)):
+        ImportSettings(**{name: value})
+
+
+def test_what_unixfs_cannot_hold_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    os.mkfifo(tmp_path / "d" / "pipe")
+    with pytest.raises(EntryUnsupported, match="d/pipe"):
+        import_path(tmp_path / "d", MemoryBlockstore())
+
+
+@pytest.mark.parametrize("name", [b"new\nline", b"\x1b[2J", b"latin-\xe9"])
+def test_a_name_that_could_not_be_brought_back_is_refused(name: bytes, tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / os.fsdecode(name)).touch()
+    with pytest.raises(EntryUnsupported, match="control character"):
+        import_path(tmp_path / "d", MemoryBlockstore())
+
+
+@pytest.mark.parametrize("target", ["/etc/passwd", "../../x", "a/../../../x", "..", "b/.."])
+def test_a_link_out_of_the_folder_is_refused(target: str, tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "l").symlink_to(target)
+    with pytest.raises(EntryUnsupported, match="leaves the folder"):
+        import_path(tmp_path / "d", MemoryBlockstore())
+
+
+def test_a_link_is_no_root(tmp_path: Path) -> None:
+    (tmp_path / "f").touch()
+    (tmp_path / "l").symlink_to("f")
+    with pytest.raises(EntryUnsupported, match="leaves the folder"):
+        import_path(tmp_path / "l", MemoryBlockstore())
+
+
+def test_a_missing_path_is_an_error_of_the_system(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        import_path(tmp_path / "nowhere", MemoryBlockstore())
+
+
+def test_what_was_flushed_is_not_put_again() -> None:
+    store = Sink()
+    importer = Importer(store)
+    importer.add_file(io.BytesIO(b"once"))
+    importer.flush()
+    store.batch_bytes_max = 0
+    importer.flush()
+    assert store.batch_bytes_max == 0
