@@ -47,6 +47,9 @@ class NetworkLimits:
     linger_seconds: float = 10.0
     """How long a stream may stay half-open after its handler is done."""
 
+    goodbye_seconds: float = 1.0
+    """How long a closing connection may take to send what is due."""
+
     keepalive_seconds: float = 30.0
     """Between two Yamux pings; a ping unanswered at the next one ends the connection."""
 

@@ -48,7 +48,11 @@ class MemoryNetwork:
             self.disconnect_all(peer_id)
         for task in self._tasks:
             task.cancel()
-        await self._group.__aexit__(kind, error, traceback)
+        # The body's own exception goes its way; only those of handlers are the group's to raise.
+        if isinstance(error, asyncio.CancelledError):
+            await self._group.__aexit__(kind, error, traceback)
+        else:
+            await self._group.__aexit__(None, None, None)
 
     def add_host(self, identity: Identity | None = None) -> "MemoryHost":
         """Return a new host, reachable at an address of its own."""

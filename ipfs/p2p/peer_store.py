@@ -3,10 +3,14 @@
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Final
 
 from ipfs.p2p.limits import NetworkLimits
 from ipfs.p2p.multiaddr import Multiaddr
 from ipfs.p2p.peer_id import PeerId
+
+_PROVEN: Final = -1
+"""Ranks before an address that was never tried, so that hearsay cannot displace it."""
 
 
 @dataclass(slots=True)
@@ -60,13 +64,13 @@ class PeerStore:
 
     def succeeded(self, peer_id: PeerId, address: Multiaddr) -> None:
         """Remember that the address led to the peer."""
-        self._touch(peer_id).failures[address] = 0
+        self._touch(peer_id).failures[address] = _PROVEN
 
     def failed(self, peer_id: PeerId, address: Multiaddr) -> None:
         """Remember that the address did not lead to the peer; it is tried later next time."""
         peer = self._touch(peer_id)
         if address in peer.failures:
-            peer.failures[address] += 1
+            peer.failures[address] = max(0, peer.failures[address]) + 1
 
     def _touch(self, peer_id: PeerId) -> _Peer:
         peer = self._peers.setdefault(peer_id, _Peer())

@@ -1,0 +1,325 @@
+"""One TCP connection: bytes in, upgraded, cut into streams; many frames a wake-up and a syscall."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Protocol, cast
+
+from ipfs.errors import PeerError, PeerHungUp
+from ipfs.p2p.limits import NetworkLimits
+from ipfs.p2p.multiaddr import Multiaddr, TcpEndpoint
+from ipfs.p2p.peer_id import Identity, PeerId
+from ipfs.p2p.stream import ConnectionStream
+from ipfs.p2p.upgrade import Upgrade, Upgraded
+from ipfs.p2p.yamux import (
+    GO_AWAY_NORMAL,
+    GO_AWAY_PROTOCOL_ERROR,
+    Arrivals,
+    Substream,
+    YamuxSession,
+)
+
+
+class ConnectionOwner(Protocol):
+    """Told, outside of any task, what becomes of a connection."""
+
+    def connection_made(self, connection: "Connection") -> None:
+        """The socket is there; abort the connection to refuse it."""
+
+    def connection_upgraded(self, connection: "Connection") -> None:
+        """The peer is proven and streams may be opened."""
+
+    def stream_opened(self, stream: ConnectionStream) -> None:
+        """The peer has opened a stream."""
+
+    def connection_ended(self, connection: "Connection") -> None:
+        """The socket is gone, and all streams with it."""
+
+
+class Connection(asyncio.Protocol):
+    """A connection from its socket to its end.
+
+    `wait_upgraded` returns once the peer is proven; every later fault of the peer ends the
+    connection and resets its streams. Nothing here waits for a reader: Yamux windows bound
+    what may come.
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        *,
+        owner: ConnectionOwner,
+        limits: NetworkLimits,
+        is_initiator: bool,
+        expected_peer: PeerId | None = None,
+    ) -> None:
+        self._owner = owner
+        self._limits = limits
+        self._is_initiator = is_initiator
+        self._upgrade = Upgrade(identity, is_initiator=is_initiator, expected_peer=expected_peer)
+        self._loop = asyncio.get_running_loop()
+        self._session = YamuxSession(is_client=is_initiator, limits=limits)
+        self._streams: dict[int, ConnectionStream] = {}
+        self._upgraded: Upgraded | None = None
+        self._fault: Exception | None = None
+        self._settled = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._room = asyncio.Event()
+        self._is_paused = False
+        self._is_flush_due = False
+        self._is_pong_due = False
+        self._deadline: asyncio.TimerHandle | None = None
+
+    @property
+    def peer_id(self) -> PeerId:
+        """Who is on the other side."""
+        return self._proven.peer_id
+
+    @property
+    def remote_address(self) -> Multiaddr:
+        """Where the other side is, as the socket says."""
+        host, port = self._transport.get_extra_info("peername")[:2]
+        return Multiaddr.tcp(TcpEndpoint(host.partition("%")[0], port))
+
+    @property
+    def is_initiator(self) -> bool:
+        """Whether we dialled."""
+        return self._is_initiator
+
+    @property
+    def can_open_stream(self) -> bool:
+        """Whether one more stream may be opened now."""
+        is_live = self._upgraded is not None and not self._transport.is_closing()
+        return is_live and self._session.can_open
+
+    @property
+    def fault(self) -> Exception | None:
+        """Why the connection ended, if it was not by a goodbye."""
+        return self._fault
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the connection is over, or about to be."""
+        return self._ended.is_set() or self._transport.is_closing()
+
+    async def wait_upgraded(self) -> None:
+        """Return when the peer is proven. Raises `PeerError`, `OSError`, `TimeoutError`."""
+        await self._settled.wait()
+        if self._upgraded is None:
+            raise self._fault or PeerHungUp("the peer closed the connection during the handshake")
+
+    def open_stream(self) -> ConnectionStream:
+        """Open a stream of ours; ask `can_open_stream` first."""
+        stream = self._add_stream(self._session.open())
+        self._flush_soon()
+        return stream
+
+    async def keep_alive(self) -> None:
+        """Ping the peer until the connection ends, and end it if a ping stays unanswered."""
+        while not await self._ends_within(self._limits.keepalive_seconds):
+            if self._is_pong_due:
+                self.abort(TimeoutError("the peer does not answer pings"))
+            else:
+                self._is_pong_due = True
+                self._session.ping(0)
+                self._flush_soon()
+
+    def close(self, *, reason: int = GO_AWAY_NORMAL) -> None:
+        """Say goodbye and close once all is sent; `wait_ended` tells when."""
+        if self.has_ended:
+            return
+        if self._upgraded is not None:
+            self._session.go_away(reason)
+            self._transport.write(self._proven.channel.encrypt(self._session.take_outgoing()))
+        self._set_deadline(self._limits.goodbye_seconds)
+        self._transport.close()
+
+    def abort(self, fault: Exception) -> None:
+        """End the connection at once."""
+        self._fault = self._fault or fault
+        self._transport.abort()
+
+    async def wait_ended(self) -> None:
+        """Return when the socket is gone."""
+        await self._ended.wait()
+
+    # What asyncio calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Start the upgrade."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=self._limits.unsent_bytes_high)
+        self._set_deadline(self._limits.handshake_seconds)
+        self._owner.connection_made(self)
+        if self._is_initiator:
+            self._transport.write(self._upgrade.start())
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came; a peer's fault ends the connection."""
+        try:
+            if self._upgraded is None:
+                self._advance_upgrade(data)
+            else:
+                self._take(self._upgraded.channel.decrypt(data))
+        except PeerError as fault:
+            self._fault = fault
+            self.close(reason=GO_AWAY_PROTOCOL_ERROR)
+
+    def pause_writing(self) -> None:
+        """Keep frames back: the socket is slower than we are."""
+        self._is_paused = True
+
+    def resume_writing(self) -> None:
+        """Send what was kept back."""
+        self._is_paused = False
+        self._flush()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Reset every stream and tell the owner."""
+        self._fault = self._fault or exc
+        if self._deadline:
+            self._deadline.cancel()
+        for substream in self._session.abort():
+            self._wake((substream,))
+        self._room.set()
+        self._settled.set()
+        self._ended.set()
+        self._owner.connection_ended(self)
+
+    # What the streams call.
+
+    def read(self, substream: Substream, bytes_max: int) -> bytes:
+        """Take what the stream has unread, which lets the peer send as much again."""
+        data = self._session.read(substream, bytes_max)
+        self._flush_soon()
+        return data
+
+    async def write(self, substream: Substream, data: memoryview) -> int:
+        """Send what the window takes, once there is room; return how much."""
+        while not self._has_room and not substream.is_reset:
+            self._room.clear()
+            await self._room.wait()
+        sent_bytes = self._session.write(substream, data)
+        self._flush_soon()
+        return sent_bytes
+
+    def close_write(self, substream: Substream) -> None:
+        """End our half of a stream."""
+        self._session.close_write(substream)
+        self._flush_soon()
+        self._forget_if_over(substream)
+
+    def reset(self, substream: Substream) -> None:
+        """Abandon a stream."""
+        self._session.reset(substream)
+        self._flush_soon()
+        self._wake((substream,))
+
+    @property
+    def _proven(self) -> Upgraded:
+        assert self._upgraded is not None, "the peer is not proven yet"
+        return self._upgraded
+
+    @property
+    def _has_room(self) -> bool:
+        is_full = self._session.outgoing_bytes >= self._limits.unsent_bytes_high
+        return not self._is_paused and not is_full
+
+    def _advance_upgrade(self, data: bytes) -> None:
+        self._transport.write(self._upgrade.receive(data))
+        if self._upgrade.result is None:
+            return
+        self._upgraded = self._upgrade.result
+        if self._deadline:
+            self._deadline.cancel()
+        self._settled.set()
+        self._owner.connection_upgraded(self)
+        if not self.has_ended:
+            self._take(self._upgraded.rest)
+
+    def _take(self, plaintext: bytes) -> None:
+        arrivals: Arrivals = self._session.receive(plaintext)
+        if arrivals.pongs:
+            self._is_pong_due = False
+        for substream in arrivals.opened:
+            self._owner.stream_opened(self._add_stream(substream))
+        self._wake(arrivals.changed)
+        self._flush_soon()
+
+    def _add_stream(self, substream: Substream) -> ConnectionStream:
+        stream = ConnectionStream(self, substream)
+        self._streams[substream.id] = stream
+        return stream
+
+    def _wake(self, substreams: Iterable[Substream]) -> None:
+        for substream in substreams:
+            if stream := self._streams.get(substream.id):
+                stream.wake()
+            self._forget_if_over(substream)
+
+    def _forget_if_over(self, substream: Substream) -> None:
+        if substream.is_over:
+            self._streams.pop(substream.id, None)
+
+    def _flush_soon(self) -> None:
+        # Frames of one turn of the loop, from all streams, leave in one write.
+        if not self._is_flush_due and self._session.outgoing_bytes:
+            self._is_flush_due = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._is_flush_due = False
+        if self._is_paused or self.has_ended:
+            return
+        if outgoing := self._session.take_outgoing():
+            self._transport.write(self._proven.channel.encrypt(outgoing))
+        self._room.set()
+
+    def _set_deadline(self, seconds: float) -> None:
+        if self._deadline:
+            self._deadline.cancel()
+        fault = TimeoutError(f"the peer took over {seconds} s")
+        self._deadline = self._loop.call_later(seconds, self.abort, fault)
+
+    async def _ends_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._ended.wait()
+        except TimeoutError:
+            return False
+        return True
+
+
+async def dial_first(
+    addresses: Sequence[Multiaddr],
+    attempt: Callable[[Multiaddr], Coroutine[None, None, str | None]],
+    *,
+    stagger_seconds: float,
+) -> dict[Multiaddr, str]:
+    """Attempt addresses in order until one succeeds; return what each that failed answered.
+
+    `attempt` returns None on success. The next address starts as soon as one has failed, or
+    beside those pending once the stagger is over (happy eyeballs, RFC 8305).
+    """
+    answers: dict[Multiaddr, str] = {}
+    untried = deque(addresses)
+    running: dict[asyncio.Task[str | None], Multiaddr] = {}
+    async with asyncio.TaskGroup() as group:
+        while untried or running:
+            if untried:
+                address = untried.popleft()
+                running[group.create_task(attempt(address))] = address
+            done, _ = await asyncio.wait(
+                running,
+                timeout=stagger_seconds if untried else None,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            for task in done:
+                answer = task.result()
+                address = running.pop(task)
+                if answer is None:
+                    for loser in running:
+                        loser.cancel()
+                    return answers
+                answers[address] = answer
+    return answers

@@ -1,0 +1,364 @@
+"""Our node on the network: the `Host` over TCP."""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Callable, Coroutine, Sequence
+from types import TracebackType
+from typing import Final, Self
+from weakref import WeakValueDictionary
+
+from ipfs.errors import PeerError
+from ipfs.host import (
+    NetworkError,
+    PeerAddress,
+    PeerUnreachable,
+    ProtocolUnsupported,
+    Stream,
+    StreamHandler,
+)
+from ipfs.p2p.connection import Connection, dial_first
+from ipfs.p2p.identify import IDENTIFY, IDENTIFY_PUSH, PeerInfo, hear_identity, tell_identity
+from ipfs.p2p.limits import DEFAULT_LIMITS, NetworkLimits
+from ipfs.p2p.multiaddr import Multiaddr, TcpEndpoint
+from ipfs.p2p.peer_id import Identity, PeerId
+from ipfs.p2p.peer_store import PeerStore
+from ipfs.p2p.ping import PING, PING_BYTES, echo_pings, ping_once
+from ipfs.p2p.stream import Answerer, ConnectionStream
+
+PROTOCOL_VERSION: Final = "ipfs/0.1.0"
+AGENT_VERSION: Final = "holdfast/0.1.0"
+
+_FAMILIES: Final = {"dns4": socket.AF_INET, "dns6": socket.AF_INET6}
+
+log = logging.getLogger(__name__)
+
+
+class Swarm:
+    """Listens, dials, upgrades, and answers streams by protocol.
+
+        async with Swarm(identity, listen=[address]) as host: …
+
+    One TaskGroup owns every task. A stream handler's `PeerError`, `NetworkError` or
+    `TimeoutError` resets its stream; any other exception of a handler is a bug: it cancels the
+    body and comes out of the `async with` in an `ExceptionGroup`.
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        *,
+        listen: Sequence[Multiaddr] = (),
+        announce: Sequence[Multiaddr] = (),
+        limits: NetworkLimits = DEFAULT_LIMITS,
+    ) -> None:
+        self._identity = identity
+        self._listen = tuple(listen)
+        self._announce = tuple(announce)
+        self._limits = limits
+        self._store = PeerStore(limits)
+        self._answerer = Answerer(limits)
+        self._answerer.handlers[IDENTIFY] = self._answer_identify
+        self._answerer.handlers[IDENTIFY_PUSH] = self._take_push
+        self._answerer.handlers[PING] = echo_pings
+        self._peer_listeners: list[Callable[[PeerId, bool], None]] = []
+        self._identified_listeners: list[Callable[[PeerId, Sequence[str]], None]] = []
+        self._servers: list[asyncio.Server] = []
+        self._connections: set[Connection] = set()
+        self._peers: dict[PeerId, list[Connection]] = {}
+        self._dials: WeakValueDictionary[PeerId, asyncio.Lock] = WeakValueDictionary()
+        self._group = asyncio.TaskGroup()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._is_closing = False
+
+    async def __aenter__(self) -> Self:
+        await self._group.__aenter__()
+        try:
+            for address in self._listen:
+                self._servers.append(await self._serve(address))
+        except BaseException:
+            await self.close()
+            await self._group.__aexit__(None, None, None)
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+        # The body's own exception goes its way; only those of our tasks are the group's to raise.
+        if isinstance(error, asyncio.CancelledError):
+            await self._group.__aexit__(kind, error, traceback)
+        else:
+            await self._group.__aexit__(None, None, None)
+
+    @property
+    def peer_id(self) -> PeerId:
+        """Who we are."""
+        return self._identity.peer_id
+
+    @property
+    def addresses(self) -> tuple[Multiaddr, ...]:
+        """Where we are reached: what is announced, else every socket we listen on."""
+        if self._announce:
+            return self._announce
+        bound = [sock.getsockname()[:2] for server in self._servers for sock in server.sockets]
+        return tuple(Multiaddr.tcp(TcpEndpoint(host, port)) for host, port in bound)
+
+    def handle(self, protocol_id: str, handler: StreamHandler) -> None:
+        """Answer inbound streams of this protocol; peers connected already are told."""
+        self._answerer.handlers[protocol_id] = handler
+        for connections in self._peers.values():
+            self._spawn(self._push(connections[0]))
+
+    def on_peer(self, listener: Callable[[PeerId, bool], None]) -> None:
+        """Call the listener at a peer's first connection and after its last."""
+        self._peer_listeners.append(listener)
+
+    def on_identified(self, listener: Callable[[PeerId, Sequence[str]], None]) -> None:
+        """Call the listener whenever a peer has told what it speaks."""
+        self._identified_listeners.append(listener)
+
+    async def connect(self, peer: PeerAddress) -> None:
+        """Be connected to the peer. Raises `PeerUnreachable`."""
+        self.add_addresses(peer)
+        await self._connection_to(peer.peer_id)
+
+    async def open_stream(self, peer_id: PeerId, protocol_ids: Sequence[str]) -> tuple[Stream, str]:
+        """Open a stream. Raises `PeerUnreachable`, `ProtocolUnsupported`."""
+        connection = await self._connection_to(peer_id)
+        return await self._open_stream(connection, protocol_ids)
+
+    async def ping(self, peer_id: PeerId) -> float:
+        """Return the round trip in seconds. Raises `NetworkError`, `PeerError`, `TimeoutError`."""
+        stream, _ = await self.open_stream(peer_id, [PING])
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        try:
+            async with asyncio.timeout(self._limits.negotiation_seconds):
+                await ping_once(stream, os.urandom(PING_BYTES))
+            return loop.time() - started
+        finally:
+            await stream.reset()
+
+    def known_addresses(self, peer_id: PeerId) -> tuple[Multiaddr, ...]:
+        """Addresses learned for a peer, those that worked first."""
+        return self._store.addresses(peer_id)
+
+    def add_addresses(self, peer: PeerAddress) -> None:
+        """Remember where a peer may be reached."""
+        self._store.add(peer.peer_id, peer.addresses)
+
+    def connected_peers(self) -> tuple[PeerId, ...]:
+        """Peers with a live connection."""
+        return tuple(self._peers)
+
+    def peer_protocols(self, peer_id: PeerId) -> tuple[str, ...]:
+        """What identify learned that the peer speaks; empty if not identified."""
+        return self._store.protocol_ids(peer_id)
+
+    def peer_agent(self, peer_id: PeerId) -> str:
+        """The software that the peer says it is; a stranger's text."""
+        return self._store.agent_version(peer_id)
+
+    async def close(self) -> None:
+        """Stop listening, end every connection and every task."""
+        self._is_closing = True
+        for server in self._servers:
+            server.close()
+        connections = tuple(self._connections)
+        for connection in connections:
+            connection.close()
+        for connection in connections:
+            await connection.wait_ended()
+        for task in tuple(self._tasks):
+            task.cancel()
+
+    # What connections tell us, outside of any task.
+
+    def connection_made(self, connection: Connection) -> None:
+        """Count it, or refuse it."""
+        self._connections.add(connection)
+        if self._is_closing or len(self._connections) > self._limits.connections_max:
+            connection.abort(ConnectionRefusedError("too many connections"))
+
+    def connection_upgraded(self, connection: Connection) -> None:
+        """Know the peer from now on, and learn what it speaks."""
+        peer_id = connection.peer_id
+        connections = self._peers.get(peer_id, [])
+        if len(connections) >= self._limits.connections_per_peer_max or peer_id == self.peer_id:
+            connection.close()
+            return
+        self._peers[peer_id] = [*connections, connection]
+        if not connections:
+            self._tell_peer(peer_id, connected=True)
+        self._spawn(self._tend(connection))
+
+    def stream_opened(self, stream: ConnectionStream) -> None:
+        """Answer it."""
+        self._spawn(self._answerer.answer(stream))
+
+    def connection_ended(self, connection: Connection) -> None:
+        """Forget it, and tell of the peer's going if it was its last."""
+        self._connections.discard(connection)
+        log.debug("a connection ended: %s", connection.fault)
+        for peer_id, connections in tuple(self._peers.items()):
+            if connection in connections:
+                self._peers[peer_id] = [other for other in connections if other is not connection]
+                if not self._peers[peer_id]:
+                    del self._peers[peer_id]
+                    self._tell_peer(peer_id, connected=False)
+
+    def _tell_peer(self, peer_id: PeerId, *, connected: bool) -> None:
+        for listener in self._peer_listeners:
+            listener(peer_id, connected)
+
+    # Inbound: listen, answer.
+
+    async def _serve(self, address: Multiaddr) -> asyncio.Server:
+        endpoint = address.tcp_endpoint
+        assert endpoint is not None, "we listen on TCP"
+        loop = asyncio.get_running_loop()
+        return await loop.create_server(
+            lambda: self._new_connection(is_initiator=False), endpoint.host, endpoint.port
+        )
+
+    def _new_connection(
+        self, *, is_initiator: bool, expected_peer: PeerId | None = None
+    ) -> Connection:
+        return Connection(
+            self._identity,
+            owner=self,
+            limits=self._limits,
+            is_initiator=is_initiator,
+            expected_peer=expected_peer,
+        )
+
+    # Outbound: dial, open.
+
+    async def _connection_to(self, peer_id: PeerId) -> Connection:
+        if connection := self._usable_connection(peer_id):
+            return connection
+        lock = self._dials.setdefault(peer_id, asyncio.Lock())
+        async with lock:
+            answers = {}
+            if not self._usable_connection(peer_id):
+                answers = await self._dial(peer_id)
+        if connection := self._usable_connection(peer_id):
+            return connection
+        raise PeerUnreachable(peer_id, answers)
+
+    def _usable_connection(self, peer_id: PeerId) -> Connection | None:
+        connections = self._peers.get(peer_id, ())
+        return next((connection for connection in connections if connection.can_open_stream), None)
+
+    async def _dial(self, peer_id: PeerId) -> dict[Multiaddr, str]:
+        """Dial the peer's addresses; return what each that failed answered."""
+        addresses = self._store.addresses(peer_id)
+        answers = {a: "not an address that we dial" for a in addresses if not a.tcp_endpoint}
+        dialable = [a for a in addresses if a.tcp_endpoint]
+        return answers | await dial_first(
+            dialable[: self._limits.addresses_per_dial_max],
+            lambda address: self._attempt(peer_id, address),
+            stagger_seconds=self._limits.dial_stagger_seconds,
+        )
+
+    async def _attempt(self, peer_id: PeerId, address: Multiaddr) -> str | None:
+        """Dial one address; return why it failed, or None."""
+        endpoint = address.tcp_endpoint
+        assert endpoint is not None, "only TCP is dialled"
+        connection = self._new_connection(is_initiator=True, expected_peer=peer_id)
+        family = _FAMILIES.get(address.parts[0].name, socket.AF_UNSPEC)
+        is_upgraded = False
+        try:
+            async with asyncio.timeout(self._limits.handshake_seconds):
+                await asyncio.get_running_loop().create_connection(
+                    lambda: connection, endpoint.host, endpoint.port, family=family
+                )
+                await connection.wait_upgraded()
+            is_upgraded = True
+        except (OSError, PeerError) as error:
+            self._store.failed(peer_id, address)
+            return str(error) or "timed out"
+        finally:
+            if not is_upgraded and connection in self._connections:
+                connection.abort(ConnectionAbortedError("the dial was given up"))
+        self._store.succeeded(peer_id, address)
+        return None
+
+    async def _open_stream(
+        self, connection: Connection, protocol_ids: Sequence[str]
+    ) -> tuple[ConnectionStream, str]:
+        stream = connection.open_stream()
+        protocol_id = None
+        try:
+            async with asyncio.timeout(self._limits.negotiation_seconds):
+                protocol_id = await stream.propose(protocol_ids)
+        except (PeerError, TimeoutError) as error:
+            answer = str(error) or "timed out"
+            raise PeerUnreachable(
+                connection.peer_id, {connection.remote_address: answer}
+            ) from error
+        finally:
+            if protocol_id is None:
+                await stream.reset()
+        if protocol_id is None:
+            raise ProtocolUnsupported(connection.peer_id, protocol_ids)
+        return stream, protocol_id
+
+    # Identify, both ways.
+
+    async def _tend(self, connection: Connection) -> None:
+        try:
+            await self._identify(connection)
+        except (PeerError, NetworkError, TimeoutError) as fault:
+            log.debug("%s does not identify itself: %r", connection.peer_id, fault)
+        await connection.keep_alive()
+
+    async def _identify(self, connection: Connection) -> None:
+        stream, _ = await self._open_stream(connection, [IDENTIFY])
+        try:
+            async with asyncio.timeout(self._limits.negotiation_seconds):
+                self._learn(connection.peer_id, await hear_identity(stream))
+            await stream.close_write()
+        finally:
+            await stream.reset()
+
+    async def _push(self, connection: Connection) -> None:
+        try:
+            stream, _ = await self._open_stream(connection, [IDENTIFY_PUSH])
+            await tell_identity(stream, self._info(stream))
+        except (PeerError, NetworkError) as fault:
+            log.debug("%s takes no push: %r", connection.peer_id, fault)
+
+    async def _answer_identify(self, stream: Stream) -> None:
+        assert isinstance(stream, ConnectionStream), "the swarm's streams have an address"
+        await tell_identity(stream, self._info(stream))
+
+    async def _take_push(self, stream: Stream) -> None:
+        self._learn(stream.peer_id, await hear_identity(stream))
+
+    def _info(self, stream: ConnectionStream) -> PeerInfo:
+        return PeerInfo(
+            public_key=self._identity.public_key,
+            addresses=self.addresses,
+            protocol_ids=tuple(self._answerer.handlers),
+            observed_address=stream.remote_address,
+            protocol_version=PROTOCOL_VERSION,
+            agent_version=AGENT_VERSION,
+        )
+
+    def _learn(self, peer_id: PeerId, info: PeerInfo) -> None:
+        self._store.add(peer_id, info.addresses)
+        self._store.identified(peer_id, info.protocol_ids, info.agent_version)
+        for listener in self._identified_listeners:
+            listener(peer_id, info.protocol_ids)
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = self._group.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
