@@ -2,8 +2,9 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, Self
 
+from ipfs.errors import MalformedBytes
 from ipfs.p2p.multiaddr import Multiaddr
 from ipfs.p2p.peer_id import PeerId
 
@@ -14,6 +15,15 @@ class PeerAddress:
 
     peer_id: PeerId
     addresses: tuple[Multiaddr, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the peer of a multiaddr that ends in /p2p/. Raises `MalformedBytes`."""
+        multiaddr = Multiaddr.parse(text)
+        peer_id, address = multiaddr.peer_id, multiaddr.without_peer_id()
+        if peer_id is None:
+            raise MalformedBytes("peer address", f"{text} names no peer: /p2p/ is missing")
+        return cls(peer_id, () if address is None else (address,))
 
 
 class NetworkError(Exception):

@@ -58,7 +58,7 @@ def export(
     `ShardingUnsupported`, `UnsafeEntry` (which lists the entry) for a DAG that is not to be
     written; `OSError`.
     """
-    _require_free(out_path)
+    require_free(out_path)
     writer = _Writer(store, limits, on_progress)
     with _temporary_sibling(out_path) as (folder_fd, name):
         writer.write(root, folder_fd, name, ())
@@ -176,7 +176,8 @@ def _load(store: Blockstore, cid: CID) -> Block:
     return inline_block(cid) or store.get(cid)
 
 
-def _require_free(out_path: Path) -> None:
+def require_free(out_path: Path) -> None:
+    """Check that nothing would be overwritten. Raises `TargetExists`."""
     if not out_path.name or out_path.name == "..":
         raise TargetExists(f"{str(out_path)!r} is no name for a file or a folder")
     is_empty_folder = (

@@ -1,0 +1,97 @@
+"""What keeps a client from storing or getting a file; each says whose move it is."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+from chain.units import ProviderId
+from ipfs.cid import CID
+
+
+class ClientError(Exception):
+    """The client can't go on; nothing is lost. `code` is stable, for programs."""
+
+    code: ClassVar[str]
+
+
+class WalletMissing(ClientError):
+    """There is no key where the wallet should be."""
+
+    code = "wallet-missing"
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"no wallet at {path}; make one: holdfast wallet new")
+        self.path = path
+
+
+class WalletExists(ClientError):
+    """A wallet is never overwritten: its money would be gone."""
+
+    code = "wallet-exists"
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"there is a wallet at {path} already; it is left as it is")
+        self.path = path
+
+
+class WalletUnreadable(ClientError):
+    """The file is no key; perhaps it was cut short or edited."""
+
+    code = "wallet-unreadable"
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} is not a key file; restore it from your copy")
+        self.path = path
+
+
+class PieceTooLarge(ClientError):
+    """The file does not fit into one sector of any provider; nothing was spent."""
+
+    code = "piece-too-large"
+
+    def __init__(self, *, car_bytes: int, payload_bytes_max: int, sector_size: str) -> None:
+        super().__init__(
+            f"{car_bytes} bytes with their DAG do not fit into a sector of {sector_size}, which "
+            f"takes {payload_bytes_max}; a larger one does: --sector-size 512MiB"
+        )
+        self.car_bytes = car_bytes
+        self.payload_bytes_max = payload_bytes_max
+
+
+class NotEnoughProviders(ClientError):
+    """Fewer providers than copies take these terms; `reasons` says why each other one did not."""
+
+    code = "not-enough-providers"
+
+    def __init__(self, *, needed: int, found: int, reasons: Mapping[ProviderId, str]) -> None:
+        why = "".join(f"\n  provider {key}: {reason}" for key, reason in sorted(reasons.items()))
+        super().__init__(
+            f"{needed} copies need {needed} providers with different owners, {found} would take "
+            f"the file{why or '; none was found: is a provider running?'}"
+        )
+        self.needed = needed
+        self.found = found
+        self.reasons = dict(reasons)
+
+
+class DealFellThrough(ClientError):
+    """A deal that was accepted came to nothing; its money is free again."""
+
+    code = "deal-fell-through"
+
+    def __init__(self, proposal_cid: CID, reason: str) -> None:
+        super().__init__(f"the deal {proposal_cid} fell through: {reason}")
+        self.proposal_cid = proposal_cid
+        self.reason = reason
+
+
+class LedgerForeign(ClientError):
+    """The ledger is of another network than the configuration says."""
+
+    code = "ledger-foreign"
+
+    def __init__(self, *, expected: str, found: str) -> None:
+        super().__init__(
+            f"the ledger is of the network {found!r}, this client of {expected!r}: "
+            "check ledger_url and network in client.toml"
+        )

@@ -1,0 +1,149 @@
+"""Which providers get the file: asks against terms, cheapest first, no owner twice."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from chain.policy import Policy
+from chain.provider import Ask, Provider
+from chain.units import Atto, Epoch, ProviderId
+from client.errors import NotEnoughProviders
+from ipfs.cid import CID
+from ipfs.host import PeerAddress
+from proofs.registry import parameters_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StorageTerms:
+    """What the user wants."""
+
+    duration_epochs: int
+    copies: int = 1
+    price_atto_per_gib_epoch_max: int | None = None
+    sector_size_bytes: int | None = None
+    """Only providers that seal sectors of this size."""
+
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A provider that the registry knows, with the ask it gave us itself."""
+
+    provider: Provider
+    ask: Ask
+    peer: PeerAddress
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What one candidate's deal for this piece would cost."""
+
+    candidate: Candidate
+    price_atto_per_epoch: Atto
+    total_atto: Atto
+    collateral_atto: Atto
+    """What the provider must lock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """The exact total for all copies, and who would keep them.
+
+    chosen:  one offer a copy
+    spares:  whom to ask next if one of them says no, never dearer than the dearest chosen
+    """
+
+    chosen: tuple[Offer, ...]
+    spares: tuple[Offer, ...]
+
+    @property
+    def total_atto(self) -> Atto:
+        """Return what all copies cost over their whole time."""
+        return Atto(sum(offer.total_atto for offer in self.chosen))
+
+
+def quote(
+    candidates: Iterable[Candidate],
+    terms: StorageTerms,
+    *,
+    piece_cid: CID,
+    piece_size_bytes: int,
+    policy: Policy,
+    head_epoch: Epoch,
+) -> Quote:
+    """Return the cheapest offers for the terms. Raises `NotEnoughProviders`.
+
+    Among equal prices the piece decides, so that many files spread over many providers.
+    """
+    offers: list[Offer] = []
+    refusals: dict[ProviderId, str] = {}
+    for candidate in candidates:
+        reason = _objection(candidate, terms, piece_size_bytes, head_epoch)
+        if reason is None:
+            offers.append(_offer(candidate, terms, piece_size_bytes, policy))
+        else:
+            refusals[candidate.provider.id] = reason
+    offers.sort(key=lambda offer: (offer.total_atto, _spread(piece_cid, offer)))
+    by_owner: dict[str, Offer] = {}
+    for offer in offers:
+        by_owner.setdefault(offer.candidate.provider.owner, offer)
+    distinct = tuple(by_owner.values())
+    if len(distinct) < terms.copies:
+        raise NotEnoughProviders(needed=terms.copies, found=len(distinct), reasons=refusals)
+    chosen = distinct[: terms.copies]
+    dearest_atto = chosen[-1].total_atto
+    spares = (offer for offer in distinct[terms.copies :] if offer.total_atto <= dearest_atto)
+    return Quote(chosen=chosen, spares=tuple(spares))
+
+
+def largest_piece_bytes(candidates: Iterable[Candidate]) -> Mapping[int, int]:
+    """Return the sector sizes on offer and the largest piece that each takes."""
+    sizes: dict[int, int] = {}
+    for candidate in candidates:
+        sector_bytes = parameters_of(candidate.ask.proof_type).sector_size_bytes
+        sizes[sector_bytes] = max(sizes.get(sector_bytes, 0), candidate.ask.piece_size_bytes_max)
+    return sizes
+
+
+def _objection(
+    candidate: Candidate, terms: StorageTerms, piece_size_bytes: int, head_epoch: Epoch
+) -> str | None:
+    ask = candidate.ask
+    sector_bytes = parameters_of(ask.proof_type).sector_size_bytes
+    if terms.sector_size_bytes not in (None, sector_bytes):
+        return f"seals sectors of {sector_bytes} bytes"
+    if ask.expires_epoch <= head_epoch:
+        return f"its ask expired at epoch {ask.expires_epoch}"
+    if not ask.piece_size_bytes_min <= piece_size_bytes <= ask.piece_size_bytes_max:
+        return (
+            f"takes pieces of {ask.piece_size_bytes_min} to {ask.piece_size_bytes_max} bytes, "
+            f"this one has {piece_size_bytes}"
+        )
+    if terms.duration_epochs > ask.duration_epochs_max:
+        return f"keeps for {ask.duration_epochs_max} epochs at most"
+    price_max = terms.price_atto_per_gib_epoch_max
+    if price_max is not None and ask.price_atto_per_gib_epoch > price_max:
+        return f"asks {ask.price_atto_per_gib_epoch} atto a GiB and epoch, you offer {price_max}"
+    return None
+
+
+def _offer(
+    candidate: Candidate, terms: StorageTerms, piece_size_bytes: int, policy: Policy
+) -> Offer:
+    price_atto = candidate.ask.price_atto_per_epoch(piece_size_bytes)
+    return Offer(
+        candidate=candidate,
+        price_atto_per_epoch=price_atto,
+        total_atto=Atto(price_atto * terms.duration_epochs),
+        collateral_atto=policy.collateral_atto(
+            piece_size_bytes=piece_size_bytes,
+            duration_epochs=terms.duration_epochs,
+            price_atto_per_epoch=price_atto,
+        ),
+    )
+
+
+def _spread(piece_cid: CID, offer: Offer) -> bytes:
+    name = f"{piece_cid}/{offer.candidate.provider.id}"
+    return hashlib.sha256(name.encode()).digest()

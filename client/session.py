@@ -1,0 +1,224 @@
+"""One client at work: its key, its node on the network, its blocks, its ledger."""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from chain.remote import RemoteLedger
+from chain.sender import Sender
+from ipfs.disk import DiskBlockstore
+
+from chain.block import Genesis
+from chain.deal import DealProposal
+from chain.disk import locked
+from chain.keys import Address, SigningKey
+from chain.ledger import Ledger
+from chain.policy import Policy
+from chain.provider import Provider, SignedAsk
+from client.config import ClientConfig
+from client.errors import LedgerForeign
+from client.prepare import Prepared, prepare
+from client.store import ClientStore
+from client.wallet import load_wallet
+from ipfs.bitswap.stream import Bitswap
+from ipfs.cid import CID
+from ipfs.dag import walk
+from ipfs.errors import MalformedBytes
+from ipfs.exchange import DagLimits, FetchedDag, fetch_dag
+from ipfs.host import PeerAddress
+from ipfs.kad.stream import Kademlia, Mode
+from ipfs.p2p.multiaddr import Multiaddr
+from ipfs.p2p.peer_id import Identity, PeerId
+from ipfs.p2p.swarm import Swarm
+from ipfs.unixfs.exporter import export
+from ipfs.unixfs.profiles import PROFILES
+from market.messages import Accept, Reject, SignedProposal, Status
+from market.stream import negotiate, request_ask, request_status
+
+WALLET_NAME = "wallet.key"
+CONFIG_NAME = "client.toml"
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What the walks of `storing` and `retrieving` need of the world."""
+
+    config: ClientConfig
+    genesis: Genesis
+    ledger: Ledger
+    key: SigningKey
+    address: Address
+    sender: Sender
+    host: Swarm
+    bitswap: Bitswap
+    routing: Kademlia
+    blockstore: DiskBlockstore
+    store: ClientStore
+
+    @property
+    def policy(self) -> Policy:
+        """Return the network's rules."""
+        return self.genesis.policy
+
+    @property
+    def chain_id(self) -> str:
+        """Return which chain the ledger keeps."""
+        return self.genesis.chain_id
+
+    def log(self, text: str) -> None:
+        """Tell whoever reads the log."""
+        log.info("%s", text)
+
+    def random_nonce(self) -> int:
+        """Return what tells this proposal from another with the same terms."""
+        return secrets.randbits(52)
+
+    async def together(self, walks: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+        """Walk all at once; return the results in order. The first failure ends the others."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                running = [tasks.create_task(walk) for walk in walks]
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from group
+        return [task.result() for task in running]
+
+    async def prepare(self, path: Path, on_progress: Callable[[int], None]) -> Prepared:
+        """Import a path into our blocks and commit to it."""
+        settings = PROFILES[self.config.import_profile]
+        return await asyncio.to_thread(
+            prepare, path, self.blockstore, settings, on_progress=on_progress
+        )
+
+    async def forget(self, root_cid: CID) -> None:
+        """Drop the blocks of a DAG; those that keep it are elsewhere."""
+        await asyncio.to_thread(
+            lambda: self.blockstore.delete(list(walk(self.blockstore, root_cid)))
+        )
+
+    async def export(self, root_cid: CID, out_path: Path) -> None:
+        """Write a DAG that is whole here to the disk."""
+        await asyncio.to_thread(export, self.blockstore, root_cid, out_path)
+
+    async def fetch(
+        self,
+        root_cid: CID,
+        *,
+        limits: DagLimits,
+        on_progress: Callable[[int, int], None],
+        peers: Sequence[PeerAddress] = (),
+    ) -> FetchedDag:
+        """Bring a DAG here, from these peers and from whom the DHT names."""
+        return await fetch_dag(
+            self.bitswap,
+            root_cid,
+            limits=limits,
+            idle_timeout_s=self.config.fetch_idle_seconds,
+            peers=peers,
+            routing=self.routing,
+            on_progress=on_progress,
+        )
+
+    async def find_on_dht(self, cid: CID) -> list[PeerAddress]:
+        """Return the peers that the DHT names for a CID, as many as it finds in time."""
+        found: list[PeerAddress] = []
+        try:
+            async with asyncio.timeout(self.config.find_seconds):
+                async for peer in self.routing.find_providers(cid):
+                    found.append(peer)  # noqa: PERF401 - what was found before the timeout counts
+        except TimeoutError:
+            self.log(f"the DHT was slow: {len(found)} providers found so far")
+        return found
+
+    async def request_ask(self, peer: PeerAddress) -> SignedAsk:
+        """Return the price of a peer, in time."""
+        async with asyncio.timeout(self.config.ask_seconds):
+            return await request_ask(self.host, peer)
+
+    async def negotiate(
+        self, peer: PeerAddress, signed: SignedProposal, worker: Address
+    ) -> Accept | Reject:
+        """Propose a deal; return the answer, in time."""
+        async with asyncio.timeout(self.config.negotiate_seconds):
+            return await negotiate(self.host, peer, signed, worker=worker)
+
+    async def request_status(self, proposal: DealProposal) -> Status:
+        """Ask a proposal's provider how it stands, in time."""
+        provider = await self.ledger.provider(proposal.provider_id)
+        [peer] = self.registered_peers([provider]) or [None]
+        if peer is None:
+            raise MalformedBytes("provider", f"{provider.id} has no address that can be dialled")
+        async with asyncio.timeout(self.config.ask_seconds):
+            return await request_status(self.host, peer, proposal.cid)
+
+    def registered_peers(self, providers: Iterable[Provider]) -> tuple[PeerAddress, ...]:
+        """Return where providers may be reached; those that registered nonsense are left out."""
+        peers = []
+        for provider in providers:
+            try:
+                addresses = tuple(Multiaddr.parse(address) for address in provider.addresses)
+                peers.append(PeerAddress(PeerId.parse(provider.peer_id), addresses))
+            except MalformedBytes as error:
+                self.log(f"provider {provider.id} is registered wrongly: {error}")
+        return tuple(peers)
+
+
+@asynccontextmanager
+async def open_ledger(config: ClientConfig) -> AsyncIterator[tuple[RemoteLedger, Genesis]]:
+    """Open the ledger alone: enough to look and to pay. Raises `LedgerForeign`."""
+    async with RemoteLedger(config.ledger_url) as ledger:
+        genesis = await ledger.genesis()
+        if genesis.policy.address_prefix != config.address_prefix:
+            raise LedgerForeign(expected=config.network, found=genesis.policy.name)
+        yield ledger, genesis
+
+
+@asynccontextmanager
+async def open_client(folder: Path, config: ClientConfig) -> AsyncIterator[Session]:
+    """Open everything in the client's folder and join the network.
+
+    Raises `FolderLocked`, `WalletMissing`, `LedgerUnreachable`, `LedgerForeign`.
+    """
+    key = load_wallet(folder / WALLET_NAME)
+    with locked(folder):
+        async with open_ledger(config) as (ledger, genesis):
+            store = ClientStore(folder / "client.sqlite")
+            blockstore = DiskBlockstore(folder / "blocks")
+            try:
+                listen = [Multiaddr.parse(address) for address in config.listen]
+                async with (
+                    Swarm(Identity.generate(), listen=listen) as host,
+                    Bitswap(host, blockstore) as bitswap,
+                ):
+                    routing = Kademlia(host, protocol_id=config.kad_protocol_id, mode=Mode.CLIENT)
+                    session = Session(
+                        config=config,
+                        genesis=genesis,
+                        ledger=ledger,
+                        key=key,
+                        address=key.address(config.address_prefix),
+                        sender=Sender(ledger, key, prefix=config.address_prefix),
+                        host=host,
+                        bitswap=bitswap,
+                        routing=routing,
+                        blockstore=blockstore,
+                        store=store,
+                    )
+                    await routing.bootstrap(await _bootstrap_peers(session))
+                    yield session
+            finally:
+                blockstore.close()
+                store.close()
+
+
+async def _bootstrap_peers(session: Session) -> list[PeerAddress]:
+    """Return whom to join the DHT through: those configured, and every registered provider."""
+    configured = [PeerAddress.parse(text) for text in session.config.bootstrap]
+    return [*configured, *session.registered_peers(await session.ledger.providers())]
