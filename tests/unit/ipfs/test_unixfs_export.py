@@ -1,0 +1,270 @@
+"""What the exporter writes, and what it never does."""
+
+import errno
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ipfs.block import Block
+from ipfs.blockstore import BlockNotFound, MemoryBlockstore
+from ipfs.cid import CID, Codec, HashCode
+from ipfs.dag_pb import PBLink, PBNode
+from ipfs.errors import LimitExceeded, MalformedBytes, PeerError
+from ipfs.unixfs.disk import import_path
+from ipfs.unixfs.errors import UnsafeEntry
+from ipfs.unixfs.exporter import ExportLimits, TargetExists, export, read_file
+from ipfs.unixfs.importer import import_file
+from ipfs.unixfs.node import Header, NodeType
+from ipfs.unixfs.profiles import UNIXFS_V0_2015, UNIXFS_V1_2025, ImportSettings
+from tests.support.unixfs_vectors import content
+
+SMALL = ImportSettings(chunk_bytes=100, links_per_node_max=3)
+
+
+@pytest.fixture
+def store() -> MemoryBlockstore:
+    return MemoryBlockstore()
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Iterator[Path]:
+    """Return a target in an otherwise empty folder, where nothing may be left beside it."""
+    folder = tmp_path / "out"
+    folder.mkdir()
+    yield folder / "target"
+    assert {path.name for path in folder.iterdir()} <= {"target"}
+
+
+def put(store: MemoryBlockstore, header: Header, *links: PBLink) -> CID:
+    block = Block.of(Codec.DAG_PB, PBNode(links, header.encode()).encode())
+    store.put([block])
+    return block.cid
+
+
+def directory(store: MemoryBlockstore, **entries: CID) -> CID:
+    links = sorted(
+        (PBLink(cid, name, 0) for name, cid in entries.items()), key=lambda link: link.name or ""
+    )
+    return put(store, Header(NodeType.DIRECTORY), *links)
+
+
+def file(store: MemoryBlockstore, data: bytes = b"x") -> CID:
+    block = Block.of(Codec.RAW, data)
+    store.put([block])
+    return block.cid
+
+
+def symlink(store: MemoryBlockstore, target: str) -> CID:
+    return put(store, Header(NodeType.SYMLINK, target.encode()))
+
+
+def contents(folder: Path) -> dict[str, bytes | str | None]:
+    """Return everything below a folder: bytes of files, targets of links, None for folders."""
+    found: dict[str, bytes | str | None] = {}
+    for path in folder.rglob("*"):
+        name = str(path.relative_to(folder))
+        if path.is_symlink():
+            found[name] = os.readlink(path)  # noqa: PTH115 - as it is stored, not tidied
+        else:
+            found[name] = None if path.is_dir() else path.read_bytes()
+    return found
+
+
+@pytest.mark.parametrize("settings", [UNIXFS_V1_2025, UNIXFS_V0_2015, SMALL])
+def test_a_folder_comes_back_as_it_was(
+    settings: ImportSettings, store: MemoryBlockstore, tmp_path: Path, out: Path
+) -> None:
+    tree = tmp_path / "tree"
+    (tree / "sub" / "deeper").mkdir(parents=True)
+    (tree / "empty").mkdir()
+    (tree / ".hidden").write_bytes(b"")
+    (tree / "sub" / "big").write_bytes(content(70_001))
+    (tree / "sub" / "deeper" / "é あ").write_bytes(b"\0" * 1000)
+    (tree / "sub" / "deeper" / "up").symlink_to("../../.hidden")
+    (tree / "sub" / "odd").symlink_to(".//deeper/./up")
+    root = import_path(tree, store, settings).cid
+    export(store, root, out)
+    assert contents(out) == contents(tree)
+    assert import_path(out, MemoryBlockstore(), settings).cid == root
+
+
+@pytest.mark.parametrize("size_bytes", [0, 1, 100, 101, 300, 301, 5_000])
+def test_a_file_comes_back_as_it_was(size_bytes: int, store: MemoryBlockstore, out: Path) -> None:
+    data = content(size_bytes)
+    root = import_file(io.BytesIO(data), store, SMALL).cid
+    written: list[int] = []
+    export(store, root, out, on_progress=written.append)
+    assert out.read_bytes() == data
+    assert b"".join(read_file(store, root)) == data
+    assert written[-1:] == ([size_bytes] if size_bytes else [])
+
+
+def test_an_empty_folder_is_filled_and_nothing_else_is_replaced(
+    store: MemoryBlockstore, out: Path
+) -> None:
+    root = directory(store, a=file(store))
+    out.mkdir()
+    export(store, root, out)
+    assert [path.name for path in out.iterdir()] == ["a"]
+    with pytest.raises(TargetExists):
+        export(store, root, out)
+    assert (out / "a").read_bytes() == b"x"
+
+
+def test_a_link_at_the_target_is_not_followed(
+    store: MemoryBlockstore, tmp_path: Path, out: Path
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    out.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(TargetExists):
+        export(store, directory(store, a=file(store)), out)
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+@pytest.mark.parametrize("target", ["", ".", "..", "/"])
+def test_a_target_without_a_name_is_refused(target: str, store: MemoryBlockstore) -> None:
+    with pytest.raises(TargetExists):
+        export(store, file(store), Path(target))
+
+
+@pytest.mark.parametrize(
+    "name", ["..", ".", "", "a/b", "/etc/x", "nul\0", "\x1b[2J", "\x9b", "n" * 256, "é" * 128]
+)
+def test_a_name_that_could_leave_the_folder_is_refused(
+    name: str, store: MemoryBlockstore, out: Path
+) -> None:
+    root = directory(store, sub=directory(store, **{name: file(store)}))
+    with pytest.raises(UnsafeEntry, match="sub/"):
+        export(store, root, out)
+    assert not out.exists()
+
+
+def test_two_entries_of_one_name_are_refused(store: MemoryBlockstore, out: Path) -> None:
+    links = [PBLink(symlink(store, "sub"), "a"), PBLink(file(store), "a")]
+    root = put(store, Header(NodeType.DIRECTORY), *links)
+    with pytest.raises(UnsafeEntry, match="a"):
+        export(store, root, out)
+
+
+@pytest.mark.parametrize(
+    "target", ["/etc/passwd", "../../x", "sub/../../x", "", "a\0b", "x" * 5000]
+)
+def test_a_link_out_of_the_folder_is_refused(
+    target: str, store: MemoryBlockstore, out: Path
+) -> None:
+    root = directory(store, sub=directory(store, link=symlink(store, target)))
+    with pytest.raises(UnsafeEntry, match="sub/link"):
+        export(store, root, out)
+    assert not out.exists()
+
+
+def test_the_root_is_no_link(store: MemoryBlockstore, out: Path) -> None:
+    with pytest.raises(UnsafeEntry):
+        export(store, symlink(store, "a"), out)
+
+
+def test_no_permission_comes_from_the_network(store: MemoryBlockstore, out: Path) -> None:
+    mode_04777 = b"\x38\xff\x13"
+    block = Block.of(
+        Codec.DAG_PB, PBNode(data=Header(NodeType.FILE, b"x", 1).encode() + mode_04777).encode()
+    )
+    store.put([block])
+    export(store, block.cid, out)
+    assert out.stat().st_mode & 0o7111 == 0
+
+
+def test_a_dag_with_a_hole_leaves_nothing(store: MemoryBlockstore, out: Path) -> None:
+    present, missing = file(store), Block.of(Codec.RAW, b"missing").cid
+    with pytest.raises(BlockNotFound):
+        export(store, directory(store, a=present, b=missing), out)
+    assert not out.exists()
+
+
+def test_an_error_while_writing_leaves_nothing(store: MemoryBlockstore, out: Path) -> None:
+    def fail(_: int) -> None:
+        raise OSError(errno.ENOSPC, "no space left")
+
+    with pytest.raises(OSError, match="no space"):
+        export(store, directory(store, a=file(store)), out, on_progress=fail)
+    assert not out.exists()
+
+
+def file_node(
+    store: MemoryBlockstore, sizes: tuple[int, ...], *parts: CID, total: int | None = None
+) -> CID:
+    header = Header(NodeType.FILE, None, sum(sizes) if total is None else total, sizes)
+    return put(store, header, *(PBLink(part, "", 0) for part in parts))
+
+
+def test_sizes_that_do_not_add_up_are_refused(store: MemoryBlockstore, out: Path) -> None:
+    five = file(store, b"12345")
+    for root in (
+        file_node(store, (4,), five),
+        file_node(store, (6,), five),
+        file_node(store, (5,), five, five),
+        file_node(store, (5,), five, total=6),
+        file_node(store, (9,), file_node(store, (5, 5), five, five)),
+        file_node(store, (0,), directory(store)),
+    ):
+        with pytest.raises(MalformedBytes):
+            export(store, root, out)
+
+
+def test_a_file_is_64_nodes_deep_at_most(store: MemoryBlockstore, out: Path) -> None:
+    root = file(store, b"deep")
+    for _ in range(64):
+        root = file_node(store, (4,), root)
+    export(store, root, out)
+    assert out.read_bytes() == b"deep"
+    with pytest.raises(LimitExceeded, match="depth"):
+        list(read_file(store, file_node(store, (4,), root)))
+
+
+def test_a_bomb_of_bytes_is_refused_before_it_is_written(
+    store: MemoryBlockstore, out: Path
+) -> None:
+    root, size_bytes = file(store, bytes(1 << 20)), 1 << 20
+    for _ in range(40):
+        root = file_node(store, (size_bytes, size_bytes), root, root)
+        size_bytes *= 2
+    with pytest.raises(LimitExceeded, match="bytes of content"):
+        export(store, root, out)
+
+
+def test_a_bomb_of_folders_is_refused(store: MemoryBlockstore, out: Path) -> None:
+    root = directory(store)
+    for _ in range(40):
+        root = directory(store, a=root, b=root)
+    with pytest.raises(LimitExceeded, match="entries"):
+        export(store, root, out, limits=ExportLimits(entries_max=500))
+
+
+def test_folders_are_128_deep_at_most(store: MemoryBlockstore, out: Path) -> None:
+    root = directory(store)
+    for _ in range(127):
+        root = directory(store, a=root)
+    export(store, root, out)
+    with pytest.raises(LimitExceeded, match="depth"):
+        export(store, directory(store, a=root), out.with_name("target2"))
+
+
+def test_small_blocks_may_travel_inside_their_cids(store: MemoryBlockstore, out: Path) -> None:
+    inline = CID.from_digest(Codec.RAW, HashCode.IDENTITY, b"inline")
+    export(store, directory(store, a=inline), out)
+    assert (out / "a").read_bytes() == b"inline"
+
+
+def test_a_directory_is_no_file(store: MemoryBlockstore) -> None:
+    with pytest.raises(MalformedBytes, match="not a file"):
+        read_file(store, directory(store))
+
+
+@pytest.mark.parametrize("codec", [Codec.DAG_CBOR, Codec.LIBP2P_KEY])
+def test_other_codecs_are_no_files(codec: Codec, store: MemoryBlockstore, out: Path) -> None:
+    block = Block.of(codec, b"\xa0")
+    store.put([block])
+    with pytest.raises(PeerError):
+        export(store, block.cid, out)
