@@ -1,0 +1,112 @@
+"""Laws of Merkle proofs, and of what is built on them."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proofs import fr32
+from proofs.errors import ProofRejected
+from proofs.hashing import FIELD_MODULUS, NODE_BYTES
+from proofs.kernels import field
+from proofs.kernels import fr32 as fast_fr32
+from proofs.merkle import as_nodes, build_rows, prove_inclusion, verify_inclusion
+from proofs.piece import CommPHasher, comm_d, comm_p, layout
+from proofs.replica import decode, encode
+
+node = st.binary(min_size=NODE_BYTES, max_size=NODE_BYTES)
+truncated = st.integers(0, (1 << 254) - 1)
+
+
+@st.composite
+def trees(draw: st.DrawFn) -> list[bytes]:
+    count = 1 << draw(st.integers(0, 5))
+    return draw(st.lists(node, min_size=count, max_size=count))
+
+
+@given(trees(), st.data())
+def test_a_tree_proves_its_leaves_and_nothing_else(
+    leaves: list[bytes], data: st.DataObject
+) -> None:
+    rows = build_rows(as_nodes(b"".join(leaves)))
+    root, count = rows[-1].tobytes(), len(leaves)
+    proof = prove_inclusion(rows, data.draw(st.integers(0, count - 1)))
+    verify_inclusion(proof, root=root, leaf_count=count)
+
+    other_leaf = data.draw(node.filter(lambda leaf: leaf != proof.leaf))
+    forgeries = [
+        replace(proof, leaf=other_leaf),
+        replace(proof, leaf=proof.leaf[:-1]),
+        replace(proof, leaf_index=proof.leaf_index + count),
+        replace(proof, leaf_index=proof.leaf_index - count),
+        replace(proof, siblings=(*proof.siblings, other_leaf)),
+        replace(proof, leaf=root, siblings=()) if count > 1 else replace(proof, siblings=(root,)),
+    ]
+    if count > 1:
+        forgeries.append(replace(proof, siblings=proof.siblings[1:]))
+        forgeries.append(replace(proof, siblings=(b"", *proof.siblings[1:])))
+    for forged in forgeries:
+        with pytest.raises(ProofRejected):
+            verify_inclusion(forged, root=root, leaf_count=count)
+
+
+@given(trees(), st.data())
+def test_a_leaf_is_proven_only_where_it_is(leaves: list[bytes], data: st.DataObject) -> None:
+    rows = build_rows(as_nodes(b"".join(leaves)))
+    count = len(leaves)
+    proof = prove_inclusion(rows, data.draw(st.integers(0, count - 1)))
+    elsewhere = data.draw(st.integers(0, count - 1))
+    if leaves[elsewhere] != proof.leaf:
+        moved = replace(proof, leaf_index=elsewhere)
+        with pytest.raises(ProofRejected):
+            verify_inclusion(moved, root=rows[-1].tobytes(), leaf_count=count)
+    for outside in (-1, count):
+        with pytest.raises(IndexError):
+            prove_inclusion(rows, outside)
+
+
+@given(st.binary(max_size=127 * 4).map(lambda data: data[: len(data) // 127 * 127]))
+def test_fr32_comes_back_and_both_versions_agree(payload: bytes) -> None:
+    padded = fr32.pad(payload)
+    assert fr32.unpad(padded) == payload
+    assert all(padded[at] <= 0x3F for at in range(31, len(padded), 32))
+    assert fast_fr32.pad(np.frombuffer(payload, np.uint8)).tobytes() == padded
+    assert fast_fr32.unpad(np.frombuffer(padded, np.uint8)).tobytes() == payload
+
+
+@given(st.binary(min_size=128, max_size=128))
+def test_fr32_unpads_any_bytes_alike(padded: bytes) -> None:
+    array = np.frombuffer(padded, np.uint8)
+    assert fast_fr32.unpad(array).tobytes() == fr32.unpad(padded)
+
+
+@given(truncated, truncated)
+def test_a_node_encodes_reversibly_and_both_versions_agree(data: int, key: int) -> None:
+    plain, mask = data.to_bytes(32, "little"), key.to_bytes(32, "little")
+    sealed = encode(plain, mask)
+    assert int.from_bytes(sealed, "little") < FIELD_MODULUS
+    assert decode(sealed, mask) == plain
+    assert field.encode(as_nodes(plain), as_nodes(mask)).tobytes() == sealed
+    assert field.decode(as_nodes(sealed), as_nodes(mask)).tobytes() == plain
+
+
+@given(st.lists(st.binary(max_size=300), max_size=6))
+def test_a_piece_depends_on_its_bytes_not_on_their_chunks(chunks: list[bytes]) -> None:
+    hasher = CommPHasher()
+    for chunk in chunks:
+        hasher.update(chunk)
+    assert hasher.finish() == comm_p(b"".join(chunks))
+
+
+@given(st.lists(st.binary(min_size=1, max_size=600), max_size=5))
+def test_comm_d_is_the_root_of_the_pieces_where_they_lie(payloads: list[bytes]) -> None:
+    sector_bytes = 8192
+    pieces = [comm_p(payload) for payload in payloads]
+    offsets = layout([piece.padded_size_bytes for piece in pieces], sector_bytes)
+    sector = bytearray(sector_bytes)
+    for payload, piece, offset in zip(payloads, pieces, offsets, strict=True):
+        padded = fr32.pad(payload + bytes(piece.padding_bytes))
+        sector[offset : offset + len(padded)] = padded
+    assert comm_d(pieces, sector_bytes) == build_rows(as_nodes(bytes(sector)))[-1].tobytes()
