@@ -71,7 +71,7 @@ class LedgerConfig(Settings):
 
 
 def load_toml(path: Path, model: type[Model]) -> Model:
-    """Return the settings in a file; a file that is not there sets nothing. Raises `ConfigError`."""
+    """Return the settings in a file; one that is not there sets nothing. Raises `ConfigError`."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:

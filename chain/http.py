@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
-from granian.net import SocketHolder
+from granian.net import SocketHolder  # type: ignore[attr-defined]  # not in its __all__
 from granian.server.embed import Server
 from litestar import Litestar
 
@@ -41,7 +41,7 @@ async def serving(
     try:
         yield f"http://[{host}]:{bound_port}" if ":" in host else f"http://{host}:{bound_port}"
     finally:
-        server.stop()
+        server.stop()  # type: ignore[no-untyped-call]  # granian annotates only its arguments
         guarded.cancel_all()
         await asyncio.wait({task}, timeout=STOP_SECONDS)
         if task.done():
@@ -50,6 +50,8 @@ async def serving(
 
 class _Embedded(Server):
     """Granian in our own loop, on our own socket: it would share its port with a second process."""
+
+    _shd: Any  # declared as None, though it holds a socket
 
     def __init__(self, app: "_Guarded", listener: socket.socket) -> None:
         super().__init__(
@@ -65,7 +67,7 @@ class _Embedded(Server):
 
     def _init_shared_socket(self) -> None:
         # The server closes the socket when it ends: it is its owner from here on.
-        self._shd = SocketHolder(self._listener.detach(), False, self.backlog)
+        self._shd = SocketHolder(self._listener.detach(), False, self.backlog)  # type: ignore[call-arg]
 
 
 class _Guarded:

@@ -1,0 +1,116 @@
+"""Messages that are admitted but in no block yet: in each sender's order, proofs first."""
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from chain.errors import LedgerError, WrongNonce
+from chain.keys import Address
+from chain.messages import ProveCommitSectors, SignedMessage, SubmitWindowPost
+from chain.units import Epoch
+from ipfs.block import Block
+from ipfs.cid import CID
+
+MESSAGES_MAX: Final = 4_096
+"""In each lane."""
+
+MESSAGES_OF_SENDER_MAX: Final = 64
+PROOF_BYTES_MAX: Final = 256 * 1024 * 1024
+BLOCK_MESSAGES_MAX: Final = 512
+"""Other than proofs, in one block; proofs all go in."""
+
+
+class MempoolFull(LedgerError):
+    """More messages are waiting than are kept; send it again later."""
+
+    code = "mempool-full"
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A message and the proofs that came with it."""
+
+    signed: SignedMessage
+    proofs: tuple[Block, ...] = ()
+
+    @property
+    def is_proof(self) -> bool:
+        """Whether it has a window to meet, and travels in the lane that spam can't fill."""
+        return isinstance(self.signed.message.body, ProveCommitSectors | SubmitWindowPost)
+
+
+@dataclass(slots=True)
+class Mempool:
+    """Every sender's messages, nonces without a gap, oldest first.
+
+    Knows no balances: whether a message may come in at all was decided before.
+    """
+
+    _pending: OrderedDict[CID, Pending] = field(default_factory=OrderedDict)
+
+    def __contains__(self, message_id: CID) -> bool:
+        return message_id in self._pending
+
+    def __iter__(self) -> Iterator[Pending]:
+        return iter(self._pending.values())
+
+    def next_nonce(self, sender: Address, account_nonce: int) -> int:
+        """Return the nonce that the sender's next message must carry."""
+        return max([account_nonce, *(p.signed.message.nonce + 1 for p in self._of(sender))])
+
+    def add(self, pending: Pending, *, account_nonce: int) -> None:
+        """Put a message behind its sender's others; the same again changes nothing.
+
+        Raises `WrongNonce` on a gap or a used nonce, `MempoolFull`.
+        """
+        signed = pending.signed
+        if signed.id in self._pending:
+            return
+        expected = self.next_nonce(signed.message.sender, account_nonce)
+        if signed.message.nonce != expected:
+            raise WrongNonce(expected=expected, found=signed.message.nonce)
+        lane = sum(other.is_proof == pending.is_proof for other in self)
+        of_sender = sum(1 for _ in self._of(signed.message.sender))
+        if lane >= MESSAGES_MAX or of_sender >= MESSAGES_OF_SENDER_MAX:
+            raise MempoolFull("too many messages are waiting; send it again later")
+        proof_bytes = sum(len(proof.data) for other in self for proof in other.proofs)
+        if pending.proofs and proof_bytes >= PROOF_BYTES_MAX:
+            raise MempoolFull("too many proofs are waiting; send it again later")
+        self._pending[signed.id] = pending
+
+    def next_block(self) -> tuple[Pending, ...]:
+        """Return what the next block takes: every proof, and the oldest of the rest.
+
+        A sender's messages before its proof go with it: nonces leave no gap.
+        """
+        last_proof = {p.signed.message.sender: p.signed.message.nonce for p in self if p.is_proof}
+        urgent = [
+            pending
+            for pending in self
+            if pending.signed.message.nonce <= last_proof.get(pending.signed.message.sender, -1)
+        ]
+        taken = {pending.signed.id for pending in urgent}
+        rest = [pending for pending in self if pending.signed.id not in taken]
+        return (*urgent, *rest[:BLOCK_MESSAGES_MAX])
+
+    def settle(self, nonces: dict[Address, int], *, epoch: Epoch) -> tuple[SignedMessage, ...]:
+        """Forget what is in a block now, and what can't come into any; return the latter.
+
+        nonces:  of the accounts of everyone who has messages here, after the block
+        epoch:   the next block's
+        """
+        dropped: list[SignedMessage] = []
+        expected = dict(nonces)
+        for message_id, pending in list(self._pending.items()):
+            message = pending.signed.message
+            if message.nonce == expected[message.sender] and message.expires_epoch >= epoch:
+                expected[message.sender] += 1
+                continue
+            del self._pending[message_id]
+            if message.nonce >= nonces[message.sender]:
+                dropped.append(pending.signed)
+        return tuple(dropped)
+
+    def _of(self, sender: Address) -> Iterator[Pending]:
+        return (pending for pending in self if pending.signed.message.sender == sender)
