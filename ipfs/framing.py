@@ -14,7 +14,7 @@ def encode_frame(payload: bytes) -> bytes:
 class FrameReader:
     """Cuts a stream of bytes into frames, however the bytes arrive.
 
-    Holds at most one partial frame. Raises `LimitExceeded` on a length over `frame_bytes_max`,
+    Holds what was fed and not yet taken. Raises `LimitExceeded` on a length over `frame_bytes_max`,
     `MalformedBytes` on a length that is no varint.
     """
 
@@ -28,24 +28,23 @@ class FrameReader:
         return not self._buffer
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Take bytes as they came; yield every frame that is complete."""
-        self._buffer += data
-        position = 0
-        try:
-            while (frame := self._frame_at(position)) is not None:
-                payload, position = frame
-                yield payload
-        finally:
-            del self._buffer[:position]
+        """Take bytes as they came; yield every frame that is complete.
 
-    def _frame_at(self, position: int) -> tuple[bytes, int] | None:
-        prefix = bytes(self._buffer[position : position + varint.VARINT_BYTES_MAX])
+        What is not asked for stays, and comes first after the next call.
+        """
+        self._buffer += data
+        return iter(self._next_frame, None)
+
+    def _next_frame(self) -> bytes | None:
+        prefix = bytes(self._buffer[: varint.VARINT_BYTES_MAX])
         if len(prefix) < varint.VARINT_BYTES_MAX and all(byte & 0x80 for byte in prefix):
             return None
-        length, prefix_bytes = varint.decode(prefix)
+        length, start = varint.decode(prefix)
         if length > self._frame_bytes_max:
             raise LimitExceeded("frame bytes", limit=self._frame_bytes_max, asked=length)
-        start = position + prefix_bytes
         if len(self._buffer) - start < length:
             return None
-        return bytes(self._buffer[start : start + length]), start + length
+        with memoryview(self._buffer) as view:
+            payload = bytes(view[start : start + length])
+        del self._buffer[: start + length]
+        return payload

@@ -1,0 +1,73 @@
+"""Laws of DAG-PB."""
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from ipfs.cid import CID
+from ipfs.dag_pb import PBLink, PBNode
+from ipfs.errors import MalformedBytes, PeerError
+from tests.support.ipld import cids
+
+links = st.builds(
+    PBLink,
+    cids,
+    st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=12),
+    st.none() | st.integers(0, (1 << 64) - 1),
+)
+unsorted = st.lists(links, max_size=6)
+contents = st.none() | st.binary(max_size=40)
+
+
+def by_name(link: PBLink) -> bytes:
+    return (link.name or "").encode()
+
+
+@st.composite
+def nodes(draw: st.DrawFn) -> PBNode:
+    return PBNode(tuple(sorted(draw(unsorted), key=by_name)), draw(contents))
+
+
+@given(nodes())
+def test_every_node_comes_back(node: PBNode) -> None:
+    assert PBNode.decode(node.encode()) == node
+
+
+@given(unsorted)
+def test_links_are_sorted_or_there_is_no_node(given_links: list[PBLink]) -> None:
+    if given_links == sorted(given_links, key=by_name):
+        assert PBNode(tuple(given_links)).links == tuple(given_links)
+    else:
+        with pytest.raises(MalformedBytes, match="sorted"):
+            PBNode(tuple(given_links))
+
+
+@given(st.binary(max_size=80))
+@example(b"\x0a\x00\x0a\x00")
+@example(b"\x0a\x81\x00x")
+def test_bytes_that_read_are_canonical(data: bytes) -> None:
+    try:
+        node = PBNode.decode(data)
+    except PeerError:
+        return
+    assert node.encode() == data
+
+
+@given(nodes(), st.data())
+def test_a_changed_encoding_is_another_node_or_none(node: PBNode, data: st.DataObject) -> None:
+    encoded = bytearray(node.encode() or b"\x0a\x00")
+    position = data.draw(st.integers(0, len(encoded) - 1))
+    encoded[position] ^= data.draw(st.integers(1, 255))
+    try:
+        other = PBNode.decode(bytes(encoded))
+    except PeerError:
+        return
+    assert other.encode() == encoded
+
+
+@given(cids, st.binary(min_size=1, max_size=10))
+def test_data_before_links_is_refused(cid: CID, data: bytes) -> None:
+    links_alone, data_alone = PBNode((PBLink(cid),)).encode(), PBNode(data=data).encode()
+    assert PBNode.decode(links_alone + data_alone) == PBNode((PBLink(cid),), data)
+    with pytest.raises(MalformedBytes, match="canonical"):
+        PBNode.decode(data_alone + links_alone)
