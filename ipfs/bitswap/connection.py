@@ -76,7 +76,9 @@ class Link:
             await self._stream.reset()
 
 
-async def read_frames(stream: Stream) -> AsyncIterator[bytes]:
+async def read_frames(
+    stream: Stream, *, frame_seconds_max: float = MESSAGE_SECONDS_MAX
+) -> AsyncIterator[bytes]:
     """Yield the frames of a stream to its end, however long it is silent between them.
 
     Raises `PeerTooSlow` if one frame takes too long, `PeerHungUp` if one is cut.
@@ -97,6 +99,6 @@ async def read_frames(stream: Stream) -> AsyncIterator[bytes]:
         if frames.is_between_frames:
             deadline_s = None
         elif deadline_s is None:
-            deadline_s = asyncio.get_running_loop().time() + MESSAGE_SECONDS_MAX
+            deadline_s = asyncio.get_running_loop().time() + frame_seconds_max
     if not frames.is_between_frames:
         raise PeerHungUp("the stream ended inside a message")

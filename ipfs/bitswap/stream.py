@@ -56,7 +56,11 @@ class Bitswap:
         self._is_running = False
         for link in tuple(self._links.values()):
             self._drop(link, DISCONNECTED)
-        await self._tasks.__aexit__(kind, error, traceback)
+        # The body's own exception goes its way; only those of our tasks are the group's to raise.
+        if isinstance(error, asyncio.CancelledError):
+            await self._tasks.__aexit__(kind, error, traceback)
+        else:
+            await self._tasks.__aexit__(None, None, None)
 
     def fetch(self, peers: Iterable[PeerAddress] = (), *, idle_timeout_s: float) -> "Fetch":
         """Return a new fetch from these peers; to be entered, and left when it is over."""

@@ -1,4 +1,3 @@
-
 from ipfs.exchange import DagLimits, fetch_dag
 from ipfs.p2p.memory import MemoryNetwork
 from tests.support.bitswap import node, tree, where

@@ -1,0 +1,158 @@
+import pytest
+
+from ipfs.bitswap.messages import Message, Presence, PresenceType, Want, WantType
+from ipfs.bitswap.session import DONT_HAVE, PATIENCE, REQUESTS_PER_PEER_MAX, STALLED, Session
+from ipfs.cid import CID
+from ipfs.p2p.peer_id import PeerId
+from tests.support.bitswap import leaf
+from tests.support.kad import peer
+
+ALICE, BOB, CAROL = peer(1), peer(2), peer(3)
+LEAVES = [leaf(number) for number in range(REQUESTS_PER_PEER_MAX + 10)]
+A, B, *_ = LEAVES
+IDLE_S = 10.0
+
+
+def session_of(*peers: PeerId) -> Session:
+    session = Session(idle_timeout_s=IDLE_S)
+    for peer_id in peers:
+        session.add_peer(peer_id, 0)
+    return session
+
+
+def says(cid: CID, presence_type: PresenceType) -> Message:
+    return Message(presences=(Presence(cid, presence_type),))
+
+
+def asked(session: Session) -> list[tuple[PeerId, CID, WantType | None]]:
+    return [
+        (peer_id, want.cid, None if want.cancel else want.want_type)
+        for peer_id, want in session.take_requests()
+    ]
+
+
+def test_a_lone_peer_is_asked_for_blocks_at_once() -> None:
+    session = session_of(ALICE)
+    session.want([A.cid, B.cid], 0)
+    (_, first), (_, second) = session.take_requests()
+    assert (first.cid, first.want_type, first.send_dont_have) == (A.cid, WantType.BLOCK, True)
+    assert first.priority > second.priority, "in the order they are wanted"
+
+
+def test_several_peers_are_asked_who_has_it_and_one_sends_it() -> None:
+    session = session_of(ALICE, BOB, CAROL)
+    session.want([A.cid], 0)
+    assert asked(session) == [(p, A.cid, WantType.HAVE) for p in (ALICE, BOB, CAROL)]
+    session.receive(BOB, says(A.cid, PresenceType.HAVE), 1)
+    session.receive(CAROL, says(A.cid, PresenceType.HAVE), 1)
+    assert asked(session) == [(BOB, A.cid, WantType.BLOCK)]
+    assert session.receive(BOB, Message(blocks=(A,)), 2) == [A]
+    assert set(asked(session)) == {(ALICE, A.cid, None), (CAROL, A.cid, None)}
+    session.want([B.cid], 2)
+    [(peer_id, _, want_type)] = asked(session)
+    assert peer_id in (BOB, CAROL), "those who had one are asked for more, directly"
+    assert want_type is WantType.BLOCK
+
+
+def test_wants_are_spread_and_bounded() -> None:
+    session = session_of(ALICE, BOB)
+    for peer_id in (ALICE, BOB):
+        session.receive(peer_id, says(A.cid, PresenceType.HAVE), 0)
+    session.want([block.cid for block in LEAVES], 0)
+    peers = [peer_id for peer_id, _, _ in asked(session)]
+    assert abs(peers.count(ALICE) - peers.count(BOB)) <= 1
+    session.drop_peer(BOB, STALLED, 1)
+    asked(session)
+    session.receive(ALICE, Message(blocks=(LEAVES[0],)), 1)
+    assert len(asked(session)) == 1, "one in, one out"
+
+
+def test_what_one_lacks_the_next_is_asked_for() -> None:
+    session = session_of(ALICE, BOB)
+    session.receive(ALICE, says(A.cid, PresenceType.HAVE), 0)
+    session.want([A.cid], 0)
+    assert asked(session) == [(ALICE, A.cid, WantType.BLOCK)]
+    session.receive(ALICE, says(A.cid, PresenceType.DONT_HAVE), 1)
+    assert asked(session) == [(BOB, A.cid, WantType.BLOCK)]
+    session.receive(BOB, says(A.cid, PresenceType.DONT_HAVE), 1)
+    assert session.hopeless() == [A.cid]
+    assert session.answers(A.cid) == {ALICE: DONT_HAVE, BOB: DONT_HAVE}
+    assert session.add_peer(CAROL, 2)
+    assert session.hopeless() == []
+    assert asked(session) == [(CAROL, A.cid, WantType.BLOCK)]
+
+
+def test_a_peer_that_gets_the_block_later_is_asked_again() -> None:
+    session = session_of(ALICE)
+    session.want([A.cid], 0)
+    session.receive(ALICE, says(A.cid, PresenceType.DONT_HAVE), 1)
+    asked(session)
+    session.receive(ALICE, says(A.cid, PresenceType.HAVE), 2)
+    assert asked(session) == [(ALICE, A.cid, WantType.BLOCK)]
+
+
+def test_a_silent_peer_is_dropped_and_what_it_owes_goes_to_the_next() -> None:
+    session = session_of(ALICE, BOB)
+    for peer_id in (ALICE, BOB):
+        session.receive(peer_id, says(A.cid, PresenceType.HAVE), 0)
+    session.want([A.cid], 5)
+    [(silent, _, _)] = asked(session)
+    [other] = {ALICE, BOB} - {silent}
+    assert session.deadline_s == 5 + IDLE_S
+    session.expire(5 + IDLE_S - 0.1)
+    assert asked(session) == []
+    session.expire(5 + IDLE_S)
+    assert set(asked(session)) == {(silent, A.cid, None), (other, A.cid, WantType.BLOCK)}
+    assert session.dropped == {silent: STALLED}
+    assert not session.add_peer(silent, 20), "once dropped, not asked again"
+
+
+def test_a_slow_peer_is_kept_as_long_as_blocks_come() -> None:
+    session = session_of(ALICE)
+    session.want([block.cid for block in LEAVES[:8]], 0)
+    now_s = 0.0
+    for block in LEAVES[:8]:
+        now_s += IDLE_S * 0.9
+        session.expire(now_s)
+        session.receive(ALICE, Message(blocks=(block,)), now_s)
+    assert session.dropped == {}
+
+
+def test_a_want_that_a_busy_peer_passes_over_goes_to_the_next() -> None:
+    session = session_of(ALICE, BOB)
+    session.receive(ALICE, says(A.cid, PresenceType.HAVE), 0)
+    session.want([A.cid], 0)
+    now_s = 0.0
+    for block in LEAVES[1 : 1 + 2 * PATIENCE]:
+        session.want([block.cid], now_s)
+        now_s += IDLE_S / 2
+        session.receive(ALICE, Message(blocks=(block,)), now_s)
+        session.expire(now_s)
+    assert (BOB, A.cid, WantType.BLOCK) in asked(session)
+    assert session.answers(A.cid)[ALICE] == STALLED
+
+
+def test_unwanted_blocks_are_ignored_and_wanted_ones_taken_from_anybody() -> None:
+    session = session_of(ALICE)
+    session.want([A.cid], 0)
+    assert session.receive(ALICE, Message(blocks=(B,)), 1) == []
+    assert session.receive(BOB, Message(blocks=(A, A)), 1) == [A]
+
+
+def test_abandoned_wants_are_cancelled() -> None:
+    session = session_of(ALICE)
+    session.want([A.cid, B.cid], 0)
+    session.take_requests()
+    session.abandon([A.cid])
+    assert session.take_requests() == [(ALICE, Want(A.cid, cancel=True))]
+    assert session.receive(ALICE, Message(blocks=(A, B)), 1) == [B]
+
+
+@pytest.mark.parametrize("peers", [(), (ALICE,)])
+def test_without_peers_there_is_no_hope(peers: tuple[PeerId, ...]) -> None:
+    session = session_of(*peers)
+    session.want([A.cid], 0)
+    for peer_id in peers:
+        session.drop_peer(peer_id, "disconnected", 1)
+    assert session.hopeless() == [A.cid]
+    assert session.answers(A.cid) == dict.fromkeys(peers, "disconnected")
