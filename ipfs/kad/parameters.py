@@ -56,3 +56,6 @@ class KadParameters:
         assert 0 < self.beta <= self.k, "a lookup ends on some of the closest peers"
         assert 0 < self.alpha <= self.asks_max, "a lookup asks somebody"
         assert self.republish_seconds < self.record_seconds, "announced before it is forgotten"
+
+
+DEFAULT_PARAMETERS: Final = KadParameters()

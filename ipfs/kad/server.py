@@ -17,6 +17,7 @@ from ipfs.kad.messages import (
     Request,
     Response,
 )
+from ipfs.kad.reach import InReach
 from ipfs.kad.records import ProviderRecords
 from ipfs.kad.routing_table import RoutingTable
 from ipfs.p2p.peer_id import PeerId
@@ -38,11 +39,18 @@ class KadServer:
     """Answers requests, one response each, and none to ADD_PROVIDER."""
 
     def __init__(
-        self, host: Host, *, table: RoutingTable, records: ProviderRecords, peers_max: int
+        self,
+        host: Host,
+        *,
+        table: RoutingTable,
+        records: ProviderRecords,
+        in_reach: InReach,
+        peers_max: int,
     ) -> None:
         self._host = host
         self._table = table
         self._records = records
+        self._in_reach = in_reach
         self._peers_max = peers_max
 
     def answer(self, sender: PeerId, request: Request, *, now: float) -> Response | None:
@@ -86,9 +94,9 @@ class KadServer:
         yield from self._located(others)
 
     def _located(self, peers: Iterable[PeerAddress]) -> Iterator[PeerAddress]:
-        """Yield the peers with all that we know of where they live; nobody can use the others."""
+        """Yield the peers with where they live; nobody can use the others."""
         for peer in peers:
             is_us = peer.peer_id == self._host.peer_id
             known = self._host.addresses if is_us else self._host.known_addresses(peer.peer_id)
-            if addresses := peer.addresses or known:
+            if addresses := tuple(filter(self._in_reach, peer.addresses or known)):
                 yield PeerAddress(peer.peer_id, addresses)

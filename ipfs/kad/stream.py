@@ -26,7 +26,8 @@ from ipfs.kad.messages import (
     decode_response,
     encode_request,
 )
-from ipfs.kad.parameters import LAN_PROTOCOL_ID, KadParameters
+from ipfs.kad.parameters import DEFAULT_PARAMETERS, LAN_PROTOCOL_ID, KadParameters
+from ipfs.kad.reach import reach_of, within
 from ipfs.kad.records import ProviderRecords
 from ipfs.kad.routing_table import RoutingTable
 from ipfs.kad.server import KadServer
@@ -58,7 +59,7 @@ class Kademlia:
         *,
         protocol_id: str = LAN_PROTOCOL_ID,
         mode: Mode = Mode.SERVER,
-        parameters: KadParameters = KadParameters(),  # noqa: B008 - frozen
+        parameters: KadParameters = DEFAULT_PARAMETERS,
         clock: Callable[[], float] = time.monotonic,
         random: Random | None = None,
     ) -> None:
@@ -73,8 +74,13 @@ class Kademlia:
             records_max=parameters.records_max,
             providers_per_key_max=parameters.providers_per_key_max,
         )
+        self._in_reach = reach_of(protocol_id)
         self._server = KadServer(
-            host, table=self._table, records=self._records, peers_max=parameters.k
+            host,
+            table=self._table,
+            records=self._records,
+            in_reach=self._in_reach,
+            peers_max=parameters.k,
         )
         self._bootstrap_peers: tuple[PeerAddress, ...] = ()
         self._announce_at: dict[bytes, float] = {}
@@ -159,7 +165,7 @@ class Kademlia:
             await self._announce(key)
 
     async def _announce(self, key: bytes) -> int:
-        us = PeerAddress(self._host.peer_id, self._host.addresses)
+        [us] = within(self._in_reach, [PeerAddress(self._host.peer_id, self._host.addresses)])
         self._records.add(key, us, self._clock())
         self._announce_at[key] = self._clock()
         keepers = await self._approach(key)
@@ -259,8 +265,15 @@ class Kademlia:
             reader = FrameReader(frame_bytes_max=MESSAGE_BYTES_MAX)
             while data := await stream.read(_READ_BYTES):
                 for payload in reader.feed(data):
-                    return decode_response(payload, request)
+                    return self._believed(decode_response(payload, request))
             raise PeerHungUp(f"{peer.peer_id} ended the stream without an answer")
+
+    def _believed(self, response: Response) -> Response:
+        return Response(
+            response.message_type,
+            within(self._in_reach, response.closer_peers),
+            within(self._in_reach, response.provider_peers),
+        )
 
     async def _tell(self, peer: PeerAddress, request: AddProvider) -> bool:
         """Send what has no response; a peer that refuses resets the stream instead of ending it."""

@@ -26,6 +26,8 @@ from ipfs.kad.messages import (
     decode_response,
     encode_request,
 )
+from ipfs.kad.parameters import LAN_PROTOCOL_ID
+from ipfs.kad.reach import reach_of
 from ipfs.kad.records import ProviderRecords
 from ipfs.kad.routing_table import RoutingTable
 from ipfs.kad.server import KadServer
@@ -155,7 +157,9 @@ async def test_hostile_frames_are_refused_cheaply(item: dict[str, Any]) -> None:
         host = network.add_host()
         table = RoutingTable(host.peer_id, k=20)
         records = ProviderRecords(record_seconds=1, records_max=9, providers_per_key_max=9)
-        server = KadServer(host, table=table, records=records, peers_max=20)
+        server = KadServer(
+            host, table=table, records=records, in_reach=reach_of(LAN_PROTOCOL_ID), peers_max=20
+        )
         tracemalloc.start()
         with pytest.raises(PeerError):  # noqa: PT012 - whichever layer meets it first
             reader = FrameReader(frame_bytes_max=MESSAGE_BYTES_MAX)

@@ -15,6 +15,8 @@ from ipfs.kad.messages import (
     Request,
     Response,
 )
+from ipfs.kad.parameters import LAN_PROTOCOL_ID, PUBLIC_PROTOCOL_ID
+from ipfs.kad.reach import reach_of
 from ipfs.kad.records import ProviderRecords
 from ipfs.kad.routing_table import RoutingTable
 from ipfs.kad.server import KadServer, NotTheProvider, ValueRefused
@@ -31,7 +33,7 @@ SENDER = peer(1000)
 class Server:
     """A server that knows 50 peers, none of which is there."""
 
-    def __init__(self, host: MemoryHost) -> None:
+    def __init__(self, host: MemoryHost, protocol_id: str = LAN_PROTOCOL_ID) -> None:
         self.host = host
         self.table = RoutingTable(host.peer_id, k=100)
         self.records = ProviderRecords(
@@ -40,7 +42,13 @@ class Server:
         for number in range(50):
             host.add_addresses(PeerAddress(peer(number), (ADDRESS,)))
             self.table.heard(peer(number), now=0)
-        self._server = KadServer(host, table=self.table, records=self.records, peers_max=20)
+        self._server = KadServer(
+            host,
+            table=self.table,
+            records=self.records,
+            in_reach=reach_of(protocol_id),
+            peers_max=20,
+        )
 
     def answer(self, request: Request, sender: PeerId = SENDER, now: float = 0) -> Response:
         response = self._server.answer(sender, request, now=now)
@@ -127,3 +135,31 @@ def test_nobody_speaks_for_another_provider(server: Server, providers: tuple[Pee
 def test_values_are_refused(server: Server) -> None:
     with pytest.raises(ValueRefused):
         server.answer(PutValue(b"/zz/a", b"v"))
+
+
+@pytest.mark.parametrize(
+    ("address", "is_told"),
+    [
+        ("/ip4/127.0.0.1/tcp/1", False),
+        ("/ip4/192.168.1.1/tcp/1", False),
+        ("/ip4/100.64.0.1/tcp/1", False),
+        ("/ip6/::1/tcp/1", False),
+        ("/ip6/fe80::1/tcp/1", False),
+        ("/ip4/1.1.1.1/tcp/1", True),
+        ("/ip6/2606:4700::1111/tcp/1", True),
+        ("/dns4/example.org/tcp/1", True),
+    ],
+)
+async def test_in_the_public_dht_only_addresses_that_reach_everybody_are_told(
+    address: str, is_told: bool
+) -> None:
+    async with MemoryNetwork() as network:
+        server = Server(network.add_host(), PUBLIC_PROTOCOL_ID)
+        lives = PeerAddress(peer(77), (Multiaddr.parse(address),))
+        server.host.add_addresses(lives)
+        server.table.heard(lives.peer_id, now=0)
+        told = server.answer(FindNode(lives.peer_id.multihash)).closer_peers
+        assert told == ((lives,) if is_told else ())
+
+        server.add_provider(PeerAddress(SENDER, lives.addresses))
+        assert bool(server.answer(GetProviders(KEY)).provider_peers) is is_told

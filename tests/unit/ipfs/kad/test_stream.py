@@ -20,9 +20,10 @@ from ipfs.kad.messages import (
     decode_response,
     encode_request,
 )
-from ipfs.kad.parameters import LAN_PROTOCOL_ID, KadParameters
+from ipfs.kad.parameters import LAN_PROTOCOL_ID, PUBLIC_PROTOCOL_ID, KadParameters
 from ipfs.kad.stream import Kademlia, Mode
 from ipfs.p2p.memory import MemoryHost, MemoryNetwork
+from ipfs.p2p.multiaddr import Multiaddr
 from ipfs.routing import Routing
 from tests.support.kad import Clock, dht, nearest, peer, read_frames, where
 
@@ -170,6 +171,30 @@ async def test_a_dht_with_another_protocol_id_is_another_dht() -> None:
         stranger = Kademlia(net.host(), protocol_id="/holdfast/kad/1.0.0", clock=net.clock)
         assert await stranger.bootstrap([where(net.hosts[0])]) == 0
         assert len(net.nodes[0].table) == 2
+
+
+async def test_the_public_dht_neither_tells_nor_believes_private_addresses() -> None:
+    async with MemoryNetwork() as network:
+        public = Multiaddr.parse("/ip4/1.1.1.1/tcp/4001")
+        host, teller, told = network.add_host(), network.add_host(), network.add_host()
+        node = Kademlia(host, protocol_id=PUBLIC_PROTOCOL_ID)
+        heard: list[Request] = []
+
+        async def tell(stream: Stream) -> None:
+            [frame] = await read_frames(stream)
+            heard.append(request := decode_request(frame))
+            if not isinstance(request, AddProvider):
+                provider = PeerAddress(peer(1), (*told.addresses, public))
+                response = Response(request.message_type, (where(told),), (provider,))
+                await stream.write(encode_frame(response.encode()))
+            await stream.close_write()
+
+        teller.handle(PUBLIC_PROTOCOL_ID, tell)
+        told.handle(PUBLIC_PROTOCOL_ID, tell)
+        await host.connect(where(teller))
+        assert await providers_of(node) == [PeerAddress(peer(1), (public,))]
+        assert await node.provide(CAT) == 1, "the private address of the other was not dialled"
+        assert heard[-1] == AddProvider(CAT.multihash, (PeerAddress(host.peer_id),))
 
 
 async def open_to(net_host: MemoryHost, other: MemoryHost) -> Stream:

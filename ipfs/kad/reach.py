@@ -1,0 +1,34 @@
+"""Which addresses mean the same to whoever hears them."""
+
+from collections.abc import Callable, Iterable
+from ipaddress import ip_address
+
+from ipfs.host import PeerAddress
+from ipfs.kad.parameters import PUBLIC_PROTOCOL_ID
+from ipfs.p2p.multiaddr import Multiaddr
+
+InReach = Callable[[Multiaddr], bool]
+"""Whether an address may be told and believed in a DHT."""
+
+
+def reach_of(protocol_id: str) -> InReach:
+    """Return the rule of a DHT: only the public one can't use private addresses.
+
+    There they would reach nobody, or have a stranger make us dial into our own network.
+    """
+    return is_public if protocol_id == PUBLIC_PROTOCOL_ID else lambda _: True
+
+
+def is_public(address: Multiaddr) -> bool:
+    """Whether the address starts with a global IP address or a domain name."""
+    name, value = address.parts[0]
+    if name in {"ip4", "ip6"}:
+        return ip_address(value).is_global
+    return name in {"dns", "dns4", "dns6", "dnsaddr"}
+
+
+def within(in_reach: InReach, peers: Iterable[PeerAddress]) -> tuple[PeerAddress, ...]:
+    """Return the peers with those of their addresses that are in reach."""
+    return tuple(
+        PeerAddress(peer.peer_id, tuple(filter(in_reach, peer.addresses))) for peer in peers
+    )
