@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 import numpy as np
 
@@ -14,6 +14,16 @@ from proofs.kernels.arrays import ByteArray, NodeArray
 
 Progress: TypeAlias = Callable[[int], None]
 """Told how many nodes more are done."""
+
+
+class Row(Protocol):
+    """One row of a tree: an array, or nodes in a file, read when they are asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Any:
+        """Return a node, as something that `bytes` takes."""
+
 
 _CHUNK_NODES: Final = 1 << 16
 
@@ -64,7 +74,7 @@ def fill_upper_rows(leaves: NodeArray, upper: NodeArray, progress: Progress | No
                 progress(end - start)
 
 
-def prove_inclusion(rows: Sequence[NodeArray], leaf_index: int) -> InclusionProof:
+def prove_inclusion(rows: Sequence[Row], leaf_index: int) -> InclusionProof:
     """Prove that one leaf is in the tree.
 
     rows:        the whole tree, leaves first; row h holds n / 2^h nodes of 32 bytes
@@ -72,15 +82,13 @@ def prove_inclusion(rows: Sequence[NodeArray], leaf_index: int) -> InclusionProo
     returns:     log2(n) siblings, bottom up
 
     Raises `IndexError` if there is no such leaf. Reads one node per row, so a row may be a
-    memory-mapped file. With `rows[h:]` it proves a subtree of 2^h leaves: a piece in its sector.
+    file. With `rows[h:]` it proves a subtree of 2^h leaves: a piece in its sector.
     Node hash: rust-fil-proofs `filecoin-hashers/src/sha256.rs`.
     """
     if not 0 <= leaf_index < len(rows[0]):
         raise IndexError(leaf_index)
-    siblings = tuple(
-        row[leaf_index >> height ^ 1].tobytes() for height, row in enumerate(rows[:-1])
-    )
-    return InclusionProof(rows[0][leaf_index].tobytes(), leaf_index, siblings)
+    siblings = tuple(bytes(row[leaf_index >> height ^ 1]) for height, row in enumerate(rows[:-1]))
+    return InclusionProof(bytes(rows[0][leaf_index]), leaf_index, siblings)
 
 
 def verify_inclusion(proof: InclusionProof, *, root: bytes, leaf_count: int) -> None:

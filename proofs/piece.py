@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from proofs.fr32 import QUAD_PADDED_BYTES, QUAD_PAYLOAD_BYTES
-from proofs.hashing import NODE_BYTES, node_hash
+from proofs.hashing import NODE_BYTES, is_truncated, node_hash
 from proofs.kernels import fr32
 from proofs.merkle import as_nodes, build_rows
 
@@ -35,8 +35,8 @@ class PieceCommitment:
         size = self.padded_size_bytes
         if size < PIECE_BYTES_MIN or size & (size - 1):
             raise ValueError("a padded piece is a power of two of at least 128 bytes")
-        if len(self.root) != NODE_BYTES:
-            raise ValueError("a commitment is one node")
+        if len(self.root) != NODE_BYTES or not is_truncated(self.root):
+            raise ValueError("a commitment is one node below 2^254")
         if self.padding_bytes < 0 or self.payload_bytes < 0:
             raise ValueError("the payload must fit its piece")
 

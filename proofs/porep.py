@@ -10,7 +10,7 @@ verifier recomputes the node's label in every layer and its encoding. The bytes:
 Every item is a 32-byte node, so a proof's length follows from its proof type.
 """
 
-from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,19 +18,18 @@ from proofs.encoding import NodeReader, encode_inclusion
 from proofs.errors import ProofRejected
 from proofs.graph import Graph
 from proofs.hashing import NODE_BYTES, column_hash, comm_r, is_truncated, tagged_hash
-from proofs.kernels.arrays import NodeArray
 from proofs.merkle import InclusionProof, prove_inclusion, verify_inclusion
 from proofs.parameters import BASE_DEGREE, DEGREE, ProofParameters
 from proofs.replica import encode, label, replica_id
 from proofs.sealed import (
     TREE_C,
     TREE_D,
+    NodeFile,
     WrongSector,
     layer_name,
-    open_nodes,
+    open_replica,
+    open_tree,
     read_manifest,
-    replica_rows,
-    tree_rows,
 )
 
 
@@ -100,23 +99,22 @@ def prove(statement: PorepStatement, folder: Path) -> bytes:
     if manifest is None or manifest.replica_id != statement.replica_id:
         raise WrongSector(f"{folder} does not hold the sector")
     graph = Graph(statement.parameters.node_count, statement.parameters.porep_id)
-    replica, data = replica_rows(folder), tree_rows(folder / TREE_D)
-    columns = tree_rows(folder / TREE_C)
-    layers = [
-        open_nodes(folder / layer_name(layer + 1)) for layer in range(statement.parameters.layers)
-    ]
     nodes = [manifest.commitments.comm_c, manifest.commitments.comm_r_last]
-    for challenge in challenges(statement):
-        nodes += encode_inclusion(prove_inclusion(replica, challenge))
-        nodes += encode_inclusion(prove_inclusion(data, challenge))
-        for node in (challenge, *graph.parents(challenge)):
-            nodes += _open_column(layers, columns, node)
+    with ExitStack() as files:
+        replica = files.enter_context(open_replica(folder))
+        data = files.enter_context(open_tree(folder / TREE_D))
+        columns = files.enter_context(open_tree(folder / TREE_C))
+        layers = [
+            files.enter_context(NodeFile(folder / layer_name(layer + 1)))
+            for layer in range(statement.parameters.layers)
+        ]
+        for challenge in challenges(statement):
+            nodes += encode_inclusion(prove_inclusion(replica, challenge))
+            nodes += encode_inclusion(prove_inclusion(data, challenge))
+            for node in (challenge, *graph.parents(challenge)):
+                nodes += (layer.node(node) for layer in layers)
+                nodes += prove_inclusion(columns, node).siblings
     return b"".join(nodes)
-
-
-def _open_column(layers: list[NodeArray], columns: list[NodeArray], node: int) -> Iterator[bytes]:
-    yield from (layer[node].tobytes() for layer in layers)
-    yield from prove_inclusion(columns, node).siblings
 
 
 def verify(statement: PorepStatement, proof: bytes) -> None:

@@ -17,7 +17,7 @@ from proofs.errors import ProofRejected
 from proofs.hashing import NODE_BYTES, comm_r, tagged_hash
 from proofs.merkle import prove_inclusion, verify_inclusion
 from proofs.parameters import ProofParameters
-from proofs.sealed import WrongSector, read_manifest, replica_rows
+from proofs.sealed import WrongSector, open_replica, read_manifest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,10 +88,10 @@ def prove(statement: WindowStatement, folder: Path) -> bytes:
     manifest = read_manifest(folder)
     if manifest is None or manifest.commitments.comm_r != statement.comm_r:
         raise WrongSector(f"{folder} does not hold the sector")
-    rows = replica_rows(folder)
     nodes = [manifest.commitments.comm_c, manifest.commitments.comm_r_last]
-    for challenge in challenges(statement):
-        nodes += encode_inclusion(prove_inclusion(rows, challenge))
+    with open_replica(folder) as rows:
+        for challenge in challenges(statement):
+            nodes += encode_inclusion(prove_inclusion(rows, challenge))
     return b"".join(nodes)
 
 

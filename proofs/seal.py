@@ -105,8 +105,6 @@ def seal(
             raise WrongSector(f"{folder} holds another sector")
         return manifest.commitments
     folder.mkdir(parents=True, exist_ok=True)
-    for torn in folder.iterdir():
-        torn.unlink()
     commitments = _seal_files(parameters, replica_id, data_path, folder, progress)
     write_manifest(folder, Manifest(parameters.proof_type, replica_id, commitments))
     return commitments

@@ -8,17 +8,19 @@ tree_c           2n - 1 nodes: column hashes and the tree above    } is proven
 layer-1 …        n labels each                                     }
 """
 
+import errno
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 
 from proofs.hashing import NODE_BYTES
 from proofs.kernels.arrays import NodeArray
-from proofs.merkle import rows_over
 from proofs.parameters import ProofParameters, ProofType
 
 MANIFEST: Final = "manifest.json"
@@ -100,25 +102,96 @@ def _sync(path: Path) -> None:
 
 
 def create_nodes(path: Path, count: int) -> NodeArray:
-    """Make a file of zero nodes and map it for writing."""
-    return np.memmap(path, np.uint8, "w+", shape=(count, NODE_BYTES))
+    """Make a file of nodes and map it for writing.
+
+    Raises: `OSError` if the disk has no room for it.
+    """
+    size_bytes = count * NODE_BYTES
+    with path.open("wb") as file:
+        if hasattr(os, "posix_fallocate"):
+            # A full disk is an error here; met while writing to the map it kills the process.
+            os.posix_fallocate(file.fileno(), 0, size_bytes)
+        else:
+            file.truncate(size_bytes)
+    return np.memmap(path, np.uint8, "r+", shape=(count, NODE_BYTES))
 
 
 def open_nodes(path: Path) -> NodeArray:
-    """Map a file of nodes for reading."""
+    """Map a file of nodes for reading it from end to end."""
     return np.memmap(path, np.uint8, "r").reshape(-1, NODE_BYTES)
 
 
-def replica_rows(folder: Path) -> list[NodeArray]:
-    """Return the rows of tree_r_last."""
-    return rows_over(open_nodes(folder / REPLICA), open_nodes(folder / TREE_R_LAST))
+class NodeFile:
+    """A file of nodes read one by one, as proofs do.
+
+    Not mapped: a disk that fails then raises `OSError`, where a map would kill the process, and
+    with it the proofs of all other sectors.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._handle = os.open(path, os.O_RDONLY)
+        self._path = path
+        self.node_count = os.fstat(self._handle).st_size // NODE_BYTES
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._handle)
+
+    def node(self, index: int) -> bytes:
+        """Return one node.
+
+        Raises: `OSError` from the disk, or if the file ends before it.
+        """
+        node = os.pread(self._handle, NODE_BYTES, index * NODE_BYTES)
+        if len(node) != NODE_BYTES:
+            raise OSError(errno.EIO, "the file is cut short", str(self._path))
+        return node
+
+    def row(self, first: int, count: int) -> "StoredRow":
+        """Return some consecutive nodes as the row of a tree."""
+        return StoredRow(self, first, count)
+
+    def tree_above(self, first: int, leaf_count: int) -> "list[StoredRow]":
+        """Return the rows above some leaves, stored one after the other from a node on."""
+        rows, count = [], leaf_count
+        while count > 1:
+            count //= 2
+            rows.append(self.row(first, count))
+            first += count
+        return rows
 
 
-def tree_rows(path: Path) -> list[NodeArray]:
-    """Return the rows of a tree whose file holds its leaves too."""
-    nodes = open_nodes(path)
-    leaf_count = (len(nodes) + 1) // 2
-    return rows_over(nodes[:leaf_count], nodes[leaf_count:])
+@dataclass(frozen=True, slots=True)
+class StoredRow:
+    """One row of a tree in a file; see `merkle.Row`."""
+
+    file: NodeFile
+    first: int
+    count: int
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> bytes:
+        return self.file.node(self.first + index)
+
+
+@contextmanager
+def open_replica(folder: Path) -> Iterator[list[StoredRow]]:
+    """Open the rows of tree_r_last, whose leaves are the replica."""
+    with NodeFile(folder / REPLICA) as replica, NodeFile(folder / TREE_R_LAST) as upper:
+        count = upper.node_count + 1
+        yield [replica.row(0, count), *upper.tree_above(0, count)]
+
+
+@contextmanager
+def open_tree(path: Path) -> Iterator[list[StoredRow]]:
+    """Open the rows of a tree whose file holds its leaves too."""
+    with NodeFile(path) as nodes:
+        count = (nodes.node_count + 1) // 2
+        yield [nodes.row(0, count), *nodes.tree_above(count, count)]
 
 
 def drop_proving_cache(folder: Path, parameters: ProofParameters) -> None:

@@ -33,7 +33,11 @@ _STATE_END = STATE_WORD + 8
 
 
 def _compiled(function: Callable[..., None]) -> Callable[..., None]:
-    """Compile on the first call and keep the result on disk, if there is a disk to keep it on."""
+    """Compile on the first call and keep the result on disk, if there is a disk to keep it on.
+
+    numba renews what it kept when this file or its target CPU changes, but not when only
+    `intrinsics.py` or `sha256_ir.py` does: whoever edits those touches this file too.
+    """
     try:
         return numba.njit(cache=True, nogil=True)(function)
     except RuntimeError:  # numba found no folder that it may write to

@@ -122,7 +122,13 @@ def test_a_piece_is_proven_to_lie_in_its_sector(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("root", "padded_size_bytes", "payload_bytes"),
-    [(bytes(31), 128, 1), (bytes(32), 64, 1), (bytes(32), 192, 1), (bytes(32), 128, 128)],
+    [
+        (bytes(31), 128, 1),
+        (bytes(32), 64, 1),
+        (bytes(32), 192, 1),
+        (b"\xff" * 32, 128, 1),
+        (bytes(32), 128, 128),
+    ],
 )
 def test_an_incoherent_commitment_cannot_exist(
     root: bytes, padded_size_bytes: int, payload_bytes: int

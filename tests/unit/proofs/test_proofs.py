@@ -1,5 +1,6 @@
 """Honest proofs are accepted; whatever is changed, in statement or bytes, is rejected."""
 
+import os
 import pickle
 from collections.abc import Callable
 from dataclasses import replace
@@ -167,6 +168,13 @@ def test_a_replica_that_rotted_no_longer_answers(tmp_path: Path) -> None:
     path.write_bytes(bytes(len(path.read_bytes())))
     statement = sector.window_statement()
     assert_rejects(verify_window, statement, prove_window(statement, sector.folder))
+
+
+def test_a_replica_cut_short_is_an_error_of_the_disk(tmp_path: Path) -> None:
+    sector = seal_sector(tmp_path)
+    os.truncate(sector.folder / REPLICA, 100)
+    with pytest.raises(OSError, match="cut short"):
+        prove_window(sector.window_statement(), sector.folder)
 
 
 def test_recovering_answers_every_missed_seed(sector: SealedSector) -> None:

