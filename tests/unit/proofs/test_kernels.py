@@ -4,6 +4,7 @@ import os
 import struct
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from proofs.merkle import as_nodes
 from proofs.replica import decode, encode, label, label_header
 from tests.support.sectors import some_bytes
 
+ROOT = Path(__file__).parents[3]
 REPLICA = b"\x09" * 32
 LAYERS = 11
 
@@ -122,6 +124,7 @@ def test_sha256_is_computed_from_its_definition() -> None:
 def run(code: str, **environment: str) -> str:
     finished = subprocess.run(
         [sys.executable, "-c", code],
+        cwd=ROOT,
         env={**os.environ, **environment},
         capture_output=True,
         text=True,

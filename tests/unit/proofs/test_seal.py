@@ -138,6 +138,7 @@ except OSError as error:
 """
     said = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "nodes")],
+        cwd=Path(__file__).parents[3],
         capture_output=True,
         text=True,
         check=True,
