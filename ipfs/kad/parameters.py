@@ -31,7 +31,8 @@ class KadParameters:
     """Dial, ask and answer; after it the peer is taken for gone (go-libp2p-kad-dht: 10 s read)."""
 
     idle_seconds_max: float = 60
-    """An inbound stream that says nothing for so long is cut (same source, stream idle timeout)."""
+    """An inbound stream without a whole request answered for so long is cut (same source, stream
+    idle timeout)."""
 
     refresh_seconds: float = 600
     """Between two rounds of upkeep (same source, routing table refresh)."""

@@ -85,6 +85,8 @@ class Kademlia:
         self._bootstrap_peers: tuple[PeerAddress, ...] = ()
         self._announce_at: dict[bytes, float] = {}
         host.on_identified(self._take_identified)
+        for peer_id in host.connected_peers():
+            self._take_identified(peer_id, host.peer_protocols(peer_id))
         if mode is Mode.SERVER:
             host.handle(protocol_id, self._serve)
 
@@ -122,11 +124,12 @@ class Kademlia:
             async for provider in providers:
                 if provider.peer_id in seen:
                     continue
-                if not provider.addresses:
+                addresses = provider.addresses or self._host.known_addresses(provider.peer_id)
+                if not addresses:
                     homeless[provider.peer_id] = provider
                     continue
                 seen.add(provider.peer_id)
-                yield provider
+                yield PeerAddress(provider.peer_id, addresses)
                 if len(seen) > count_max:
                     return
         unseen = [provider for peer_id, provider in homeless.items() if peer_id not in seen]
@@ -298,13 +301,13 @@ class Kademlia:
     async def _serve(self, stream: Stream) -> None:
         """Answer one inbound stream, which its peer may use for many requests."""
         reader = FrameReader(frame_bytes_max=MESSAGE_BYTES_MAX)
+        loop = asyncio.get_running_loop()
         try:
-            while data := await self._read_or_tire(stream):
-                for payload in reader.feed(data):
-                    request = decode_request(payload)
-                    answer = self._server.answer(stream.peer_id, request, now=self._clock())
-                    if answer is not None:
-                        await stream.write(encode_frame(answer.encode()))
+            async with asyncio.timeout(self._parameters.idle_seconds_max) as patience:
+                while data := await stream.read(_READ_BYTES):
+                    for payload in reader.feed(data):
+                        await self._answer(stream, decode_request(payload))
+                        patience.reschedule(loop.time() + self._parameters.idle_seconds_max)
         except TimeoutError:
             await stream.reset()
             return
@@ -312,9 +315,12 @@ class Kademlia:
             raise PeerHungUp(f"{stream.peer_id} ended the stream within a message")
         await stream.close_write()
 
-    async def _read_or_tire(self, stream: Stream) -> bytes:
-        async with asyncio.timeout(self._parameters.idle_seconds_max):
-            return await stream.read(_READ_BYTES)
+    async def _answer(self, stream: Stream, request: Request) -> None:
+        answer = self._server.answer(stream.peer_id, request, now=self._clock())
+        if answer is not None:
+            await stream.write(encode_frame(answer.encode()))
+        # A write with room to spare does not wait, and one peer can send thousands of requests.
+        await asyncio.sleep(0)
 
     def _take_identified(self, peer_id: PeerId, protocol_ids: Sequence[str]) -> None:
         if self._protocol_id in protocol_ids:

@@ -278,13 +278,48 @@ async def test_a_server_that_does_not_answer_as_it_should_leaves_the_table(
         assert bad.peer_id not in node.table
 
 
-async def test_a_stream_that_says_nothing_is_cut() -> None:
+@pytest.mark.parametrize("data", [b"", encode_frame(encode_request(Ping()))[:-1]])
+async def test_a_stream_that_asks_nothing_is_cut(data: bytes) -> None:
     async with MemoryNetwork() as network:
         host = network.add_host()
         Kademlia(host, parameters=KadParameters(idle_seconds_max=0.01))
         stream = await open_to(host, network.add_host())
+        await stream.write(data)
         with pytest.raises(PeerHungUp):
             await stream.read(1)
+
+
+async def test_a_peer_that_does_not_read_its_answers_is_cut() -> None:
+    async with MemoryNetwork() as network:
+        host = network.add_host()
+        Kademlia(host, parameters=KadParameters(idle_seconds_max=0.05))
+        stream = await open_to(host, network.add_host())
+        request = encode_frame(encode_request(FindNode(host.peer_id.multihash)))
+        with pytest.raises(PeerHungUp):
+            await stream.write(request * 100_000)
+
+
+async def test_providers_whose_address_nobody_told_come_last_and_once() -> None:
+    async with MemoryNetwork() as network:
+        teller, host = network.add_host(), network.add_host()
+        lost, later, known = (PeerAddress(peer(number)) for number in range(3))
+        found_later = PeerAddress(later.peer_id, teller.addresses)
+        host.add_addresses(PeerAddress(known.peer_id, teller.addresses))
+
+        async def tell(stream: Stream) -> None:
+            [frame] = await read_frames(stream)
+            message_type = decode_request(frame).message_type
+            response = Response(message_type, (), (lost, later, known, found_later))
+            await stream.write(encode_frame(response.encode()))
+            await stream.close_write()
+
+        teller.handle(LAN_PROTOCOL_ID, tell)
+        await host.connect(where(teller))
+        assert await providers_of(Kademlia(host)) == [
+            PeerAddress(known.peer_id, teller.addresses),
+            found_later,
+            lost,
+        ]
 
 
 async def test_a_liar_who_always_knows_someone_nearer_ends_with_the_asks() -> None:

@@ -1,0 +1,69 @@
+"""Kubo and we find what the other provides, each through what the other was told."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from ipfs.cid import CID, Codec
+from ipfs.host import PeerAddress
+from ipfs.kad.stream import Kademlia, Mode
+from ipfs.p2p.multiaddr import Multiaddr
+from ipfs.p2p.peer_id import Identity, PeerId
+from ipfs.p2p.swarm import Swarm
+from tests.support.kad import where
+from tests.support.kubo import Kubo, running_kubo
+
+LOOPBACK = Multiaddr.parse("/ip4/127.0.0.1/tcp/0")
+
+
+def where_kubo(kubo: Kubo) -> PeerAddress:
+    return PeerAddress(PeerId.parse(kubo.peer_id), tuple(map(Multiaddr.parse, kubo.addresses)))
+
+
+async def swarm(stack: AsyncExitStack) -> Swarm:
+    return await stack.enter_async_context(Swarm(Identity.generate(), listen=[LOOPBACK]))
+
+
+async def test_kubo_keeps_our_record_and_tells_it(tmp_path: Path) -> None:
+    cat = CID.of(Codec.RAW, b"cat")
+    async with running_kubo(tmp_path) as kubo, AsyncExitStack() as stack:
+        provider, asker = await swarm(stack), await swarm(stack)
+        # A client answers nobody, so whatever the asker learns, Kubo told it.
+        ours = Kademlia(provider, mode=Mode.CLIENT)
+        assert await ours.bootstrap([where_kubo(kubo)]) == 1
+        assert await ours.provide(cat) == 1
+
+        others = Kademlia(asker, mode=Mode.CLIENT)
+        assert await others.bootstrap([where_kubo(kubo)]) == 1
+        assert [it async for it in others.find_providers(cat)] == [where(provider)]
+        assert await others.find_peer(provider.peer_id) == where(provider)
+
+
+async def test_we_keep_kubos_record_and_tell_it(tmp_path: Path) -> None:
+    async with running_kubo(tmp_path) as kubo, AsyncExitStack() as stack:
+        server, asker = await swarm(stack), await swarm(stack)
+        Kademlia(server)
+        others = Kademlia(asker, mode=Mode.CLIENT)
+        await kubo.connect(str(where(server).addresses[0].with_peer_id(server.peer_id)))
+
+        (tmp_path / "cat").write_bytes(b"cat")
+        cid = CID.parse(await kubo.add_file(tmp_path / "cat"))
+        await others.bootstrap([where(server)])
+        async with asyncio.timeout(30):
+            # Kubo announces some time after it has answered, and tells nobody when.
+            while not (found := [it async for it in others.find_providers(cid)]):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        assert [it.peer_id for it in found] == [where_kubo(kubo).peer_id]
+
+
+async def test_kubo_finds_through_us_a_peer_that_only_we_know(tmp_path: Path) -> None:
+    async with running_kubo(tmp_path) as kubo, AsyncExitStack() as stack:
+        server, hidden = await swarm(stack), await swarm(stack)
+        node = Kademlia(server)
+        await hidden.connect(where(server))
+        assert await node.bootstrap([where_kubo(kubo)]) == 1
+        async with asyncio.timeout(30):
+            # Kubo asks us once it has identified us, and tells nobody when.
+            while not (found := await kubo.find_peer(str(hidden.peer_id))):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        assert found == [str(address) for address in hidden.addresses]
