@@ -21,11 +21,7 @@ class NodeReader:
 
     def node(self) -> bytes:
         """Return the next node."""
-        return self.nodes(1)
-
-    def nodes(self, count: int) -> bytes:
-        """Return the next nodes end to end."""
-        start, self._at = self._at, self._at + count * NODE_BYTES
+        start, self._at = self._at, self._at + NODE_BYTES
         assert self._at <= len(self._proof), "the expected length covers every read"
         return self._proof[start : self._at]
 

@@ -1,5 +1,6 @@
 """Sealing: data → labels → replica → commitments, and back. Disk-oriented, chunk by chunk."""
 
+import errno
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO, Final, TypeAlias
@@ -74,13 +75,18 @@ def _pad_stream(payload: BinaryIO, sector: BinaryIO) -> None:
 
 
 def read_piece(data_path: Path, offset_bytes: int, payload_bytes: int, target: Path) -> None:
-    """Write one piece's payload back out of a sector's padded data."""
+    """Write one piece's payload back out of a sector's padded data.
+
+    Raises: `OSError` from the disk, or if the data ends before the piece does.
+    """
     left = payload_bytes
     with data_path.open("rb") as sector, target.open("wb") as payload:
         sector.seek(offset_bytes)
         while left:
             quads = min(_CHUNK_QUADS, -(-left // QUAD_PAYLOAD_BYTES))
             padded = sector.read(quads * QUAD_PADDED_BYTES)
+            if len(padded) != quads * QUAD_PADDED_BYTES:
+                raise OSError(errno.EIO, "the sector's data is cut short", str(data_path))
             chunk = fr32.unpad(np.frombuffer(padded, np.uint8)).tobytes()[:left]
             payload.write(chunk)
             left -= len(chunk)

@@ -66,7 +66,11 @@ def level() -> Level:
 
 
 def chosen() -> dict[str, str]:
-    """Return which implementation serves each kernel, for `holdfast version --json`."""
+    """Return which implementation serves each kernel, for `holdfast version --json`.
+
+    Raises `UnknownLevel` when `HOLDFAST_KERNELS` asks for what this machine doesn't have.
+    """
+    level()
     return {
         "sha256-tree": level_name(),
         "labels": level_name(),

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proofs import fr32
@@ -17,6 +17,9 @@ from proofs.piece import CommPHasher, comm_d, comm_p, layout
 from proofs.replica import decode, encode
 
 node = st.binary(min_size=NODE_BYTES, max_size=NODE_BYTES)
+# The first tree of a machine compiles its kernel.
+compiles = settings(deadline=None)
+
 truncated = st.integers(0, (1 << 254) - 1)
 
 
@@ -26,6 +29,7 @@ def trees(draw: st.DrawFn) -> list[bytes]:
     return draw(st.lists(node, min_size=count, max_size=count))
 
 
+@compiles
 @given(trees(), st.data())
 def test_a_tree_proves_its_leaves_and_nothing_else(
     leaves: list[bytes], data: st.DataObject
@@ -52,6 +56,7 @@ def test_a_tree_proves_its_leaves_and_nothing_else(
             verify_inclusion(forged, root=root, leaf_count=count)
 
 
+@compiles
 @given(trees(), st.data())
 def test_a_leaf_is_proven_only_where_it_is(leaves: list[bytes], data: st.DataObject) -> None:
     rows = build_rows(as_nodes(b"".join(leaves)))
@@ -92,6 +97,7 @@ def test_a_node_encodes_reversibly_and_both_versions_agree(data: int, key: int) 
     assert field.decode(as_nodes(sealed), as_nodes(mask)).tobytes() == plain
 
 
+@compiles
 @given(st.lists(st.binary(max_size=300), max_size=6))
 def test_a_piece_depends_on_its_bytes_not_on_their_chunks(chunks: list[bytes]) -> None:
     hasher = CommPHasher()
@@ -100,6 +106,7 @@ def test_a_piece_depends_on_its_bytes_not_on_their_chunks(chunks: list[bytes]) -
     assert hasher.finish() == comm_p(b"".join(chunks))
 
 
+@compiles
 @given(st.lists(st.binary(min_size=1, max_size=600), max_size=5))
 def test_comm_d_is_the_root_of_the_pieces_where_they_lie(payloads: list[bytes]) -> None:
     sector_bytes = 8192

@@ -178,6 +178,12 @@ def test_a_level_that_is_not_there_is_refused() -> None:
         kernels.level_of("sse9")
 
 
+def test_the_level_in_use_is_said_for_every_kernel() -> None:
+    assert set(kernels.chosen()) == {"sha256-tree", "labels", "fr32", "parents"}
+    assert kernels.chosen()["labels"] == kernels.level_name()
+    assert kernels.level_name() in kernels.available()
+
+
 def test_verifying_imports_no_compiler() -> None:
     verifiers = "import sys, proofs.registry, proofs.piece, proofs.beacon\n"
     assert run(verifiers + "print('numba' in sys.modules)") == "False"

@@ -1,6 +1,7 @@
 """Sealing is reversible, idempotent and starts over when it was torn."""
 
 import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -59,6 +60,12 @@ def test_unsealing_gives_the_data_back(sector: SealedSector, tmp_path: Path) -> 
     for payload, offset in zip(sector.payloads, sector.offsets_bytes, strict=True):
         read_piece(target, offset, len(payload), tmp_path / "payload")
         assert (tmp_path / "payload").read_bytes() == payload
+
+
+def test_a_piece_of_data_cut_short_is_an_error(sector: SealedSector, tmp_path: Path) -> None:
+    os.truncate(sector.data_path, 1500)
+    with pytest.raises(OSError, match="cut short"):
+        read_piece(sector.data_path, 1024, 900, tmp_path / "payload")
 
 
 def test_a_whole_sector_is_not_sealed_again(sector: SealedSector) -> None:
@@ -126,6 +133,7 @@ def test_a_full_disk_is_an_error_before_it_is_written_to(tmp_path: Path) -> None
     code = """
 import resource, sys
 import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
