@@ -20,7 +20,7 @@ from proofs.graph import Graph
 from proofs.hashing import NODE_BYTES, column_hash, comm_r, is_truncated, tagged_hash
 from proofs.merkle import InclusionProof, prove_inclusion, verify_inclusion
 from proofs.parameters import BASE_DEGREE, DEGREE, ProofParameters
-from proofs.replica import encode, label, replica_id
+from proofs.replica import check_sector_name, encode, label, replica_id
 from proofs.sealed import (
     TREE_C,
     TREE_D,
@@ -47,6 +47,7 @@ class PorepStatement:
     seed: bytes
 
     def __post_init__(self) -> None:
+        check_sector_name(self.provider_id, self.sector_number)
         if any(len(node) != 32 for node in (self.ticket, self.comm_d, self.comm_r, self.seed)):
             raise ValueError("tickets, commitments and seeds are 32 bytes")
 

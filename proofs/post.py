@@ -17,6 +17,7 @@ from proofs.errors import ProofRejected
 from proofs.hashing import NODE_BYTES, comm_r, tagged_hash
 from proofs.merkle import prove_inclusion, verify_inclusion
 from proofs.parameters import ProofParameters
+from proofs.replica import check_sector_name
 from proofs.sealed import WrongSector, open_replica, read_manifest
 
 
@@ -36,6 +37,7 @@ class WindowStatement:
     """Each live piece's first node, and the first node after it."""
 
     def __post_init__(self) -> None:
+        check_sector_name(self.provider_id, self.sector_number)
         if not self.seeds:
             raise ValueError("there is nothing to answer without a seed")
         if any(len(node) != 32 for node in (self.comm_r, *self.seeds)):

@@ -11,10 +11,14 @@ from proofs.hashing import FIELD_MODULUS, NODE_BYTES, truncate
 from proofs.parameters import LABEL_PARENTS
 
 
+def check_sector_name(provider_id: int, sector_number: int) -> None:
+    """Refuse, with `ValueError`, numbers that no ledger gives a provider or a sector."""
+    if not (0 <= provider_id < 1 << 63 and 0 <= sector_number < 1 << 63):
+        raise ValueError("provider ids and sector numbers are 63-bit numbers")
+
+
 def prover_id(provider_id: int) -> bytes:
     """Return the provider's ledger id as an unsigned varint, zero-padded to 32 bytes."""
-    if not 0 <= provider_id < 1 << 63:
-        raise ValueError("a provider id is a 63-bit number")
     encoded = bytearray()
     while provider_id > 0x7F:
         encoded.append(provider_id & 0x7F | 0x80)
@@ -27,6 +31,7 @@ def replica_id(
     *, provider_id: int, sector_number: int, ticket: bytes, comm_d: bytes, porep_id: bytes
 ) -> bytes:
     """Return what makes this replica this provider's, in this sector, from this time on."""
+    check_sector_name(provider_id, sector_number)
     return truncate(
         sha256(
             prover_id(provider_id) + sector_number.to_bytes(8, "big") + ticket + comm_d + porep_id

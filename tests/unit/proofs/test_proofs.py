@@ -205,6 +205,8 @@ def test_every_piece_has_challenges_of_its_own(sector: SealedSector) -> None:
 @pytest.mark.parametrize(
     "change",
     [
+        {"provider_id": 1 << 63},
+        {"sector_number": -1},
         {"seeds": ()},
         {"seeds": (b"short",)},
         {"piece_ranges": ((4, 4),)},
@@ -213,10 +215,18 @@ def test_every_piece_has_challenges_of_its_own(sector: SealedSector) -> None:
     ids=str,
 )
 def test_an_incoherent_statement_cannot_exist(sector: SealedSector, change: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"seed|range"):
+    with pytest.raises(ValueError, match=r"seed|range|63-bit"):
         replace(sector.window_statement(), **change)
-    with pytest.raises(ValueError, match="32 bytes"):
-        replace(sector.porep_statement(), seed=b"short")
+
+
+@pytest.mark.parametrize(
+    "change", [{"seed": b"short"}, {"comm_d": b""}, {"sector_number": 1 << 63}], ids=str
+)
+def test_an_incoherent_replication_cannot_be_stated(
+    sector: SealedSector, change: dict[str, Any]
+) -> None:
+    with pytest.raises(ValueError, match=r"32 bytes|63-bit"):
+        replace(sector.porep_statement(), **change)
 
 
 def test_a_rejection_crosses_a_process_pool() -> None:
