@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from chain import statements
 from chain.account import Account
-from chain.apply import advance_epoch, apply
 from chain.accounts import genesis_transition
+from chain.apply import advance_epoch, apply
 from chain.block import Genesis, Receipt
 from chain.deadline import open_windows
 from chain.deal import Deal, DealProposal, DealState
@@ -94,12 +94,12 @@ class World:
     def person(self, name: str, *, atto: int = 0) -> "Person":
         person = Person(self, SigningKey(hashlib.sha256(name.encode()).digest()))
         if atto:
-            person.says(DrawFaucet(amount_atto=Atto(atto)))
+            person.does(DrawFaucet(amount_atto=Atto(atto)))
         return person
 
     def provider(self, name: str, *, atto: int) -> "ProviderPerson":
         owner, worker = self.person(name, atto=atto), self.person(f"{name}'s worker")
-        registered = owner.says(
+        registered = owner.does(
             RegisterProvider(worker=worker.address, peer_id=f"peer of {name}", addresses=())
         )
         [provider_id] = registered.created_ids
@@ -135,6 +135,16 @@ class World:
         assert epoch >= self.epoch, "time goes one way"
         self.passes(epochs=epoch - self.epoch, proven_by=proven_by)
 
+    def passes_window(
+        self, deal: "StoryDeal", *, proven_by: "ProviderPerson | Collection[ProviderPerson]" = ()
+    ) -> Epoch:
+        """Go on until the deal's next window has closed; return when it opened."""
+        sector = deal.sector
+        assert sector.window_epoch is not None
+        assert sector.close_epoch is not None
+        self.passes_until(sector.close_epoch, proven_by=proven_by)
+        return sector.window_epoch
+
     def is_sound(self) -> None:
         assert list(violations(self.ledger)) == []
 
@@ -169,6 +179,13 @@ class Person:
 
     def says(self, body: Body) -> Receipt:
         return self.world.settle(SignedMessage.sign(self.message(body), self.key))
+
+    def does(self, body: Body) -> Receipt:
+        """Say something, all of which stands."""
+        receipt = self.says(body)
+        assert receipt.is_done, receipt
+        assert not receipt.refusals, receipt
+        return receipt
 
     def proposes(
         self,
@@ -208,10 +225,10 @@ class Person:
         )
 
     def reserves(self, proposal: DealProposal) -> Receipt:
-        return self.says(ReserveEscrow(proposal=proposal))
+        return self.does(ReserveEscrow(proposal=proposal))
 
     def cancels(self, proposal: DealProposal) -> Receipt:
-        return self.says(CancelProposal(proposal_cid=proposal.cid))
+        return self.does(CancelProposal(proposal_cid=proposal.cid))
 
     def stores_with(
         self,
@@ -228,7 +245,7 @@ class Person:
             price_atto_per_epoch=price_atto_per_epoch,
             collateral_atto=collateral_atto,
         )
-        assert self.reserves(proposal).is_done
+        self.reserves(proposal)
         deal = provider.publishes(proposal)
         sector_number = provider.seals(deal)
         self.world.passes_until(proposal.start_epoch)
@@ -275,12 +292,10 @@ class ProviderPerson(Person):
     def sectors(self) -> list[Sector]:
         return list(self.world.ledger.sectors_of(self.id))
 
-    def publishes(self, *proposals: DealProposal) -> StoryDeal:
-        receipt = self.worker.says(
-            PublishDeals(provider_id=self.id, proposal_cids=tuple(each.cid for each in proposals))
-        )
-        assert receipt.is_done and not receipt.refusals, receipt
-        return StoryDeal(self.world, DealId(receipt.created_ids[0]))
+    def publishes(self, proposal: DealProposal) -> StoryDeal:
+        body = PublishDeals(provider_id=self.id, proposal_cids=(proposal.cid,))
+        [deal_id] = self.worker.does(body).created_ids
+        return StoryDeal(self.world, DealId(deal_id))
 
     def sealed(self, *deals: StoryDeal) -> SectorPreCommit:
         """Return the commitment to a sector of these deals, not handed in yet."""
@@ -296,8 +311,7 @@ class ProviderPerson(Person):
 
     def seals(self, *deals: StoryDeal) -> SectorNumber:
         item = self.sealed(*deals)
-        receipt = self.worker.says(PreCommitSectors(provider_id=self.id, sectors=(item,)))
-        assert receipt.is_done and not receipt.refusals, receipt
+        self.worker.does(PreCommitSectors(provider_id=self.id, sectors=(item,)))
         return item.number
 
     def replication_proof(self, number: SectorNumber) -> SectorProof:
@@ -313,9 +327,7 @@ class ProviderPerson(Person):
 
     def proves_replication(self, *numbers: SectorNumber) -> Receipt:
         proofs = tuple(self.replication_proof(number) for number in numbers)
-        receipt = self.worker.says(ProveCommitSectors(provider_id=self.id, proofs=proofs))
-        assert receipt.is_done and not receipt.refusals, receipt
-        return receipt
+        return self.worker.does(ProveCommitSectors(provider_id=self.id, proofs=proofs))
 
     def window_proof(self, sector: Sector) -> SectorProof:
         ledger = self.world.ledger
@@ -331,15 +343,12 @@ class ProviderPerson(Person):
         """Answer what could be answered on the head before the epoch that is open."""
         head_epoch = Epoch(self.world.epoch - 1)
         for sector in open_windows(self.sectors, head_epoch=head_epoch):
-            receipt = self.answers(sector)
-            assert receipt.is_done and not receipt.refusals, receipt
+            self.worker.does(self.window_answer(sector))
 
-    def answers(self, sector: Sector) -> Receipt:
+    def window_answer(self, sector: Sector) -> SubmitWindowPost:
         assert sector.window_epoch is not None
-        return self.worker.says(
-            SubmitWindowPost(
-                provider_id=self.id,
-                window_epoch=sector.window_epoch,
-                proofs=(self.window_proof(sector),),
-            )
+        return SubmitWindowPost(
+            provider_id=self.id,
+            window_epoch=sector.window_epoch,
+            proofs=(self.window_proof(sector),),
         )
