@@ -57,7 +57,7 @@ class Mempool:
 
     def next_nonce(self, sender: Address, account_nonce: int) -> int:
         """Return the nonce that the sender's next message must carry."""
-        return max([account_nonce, *(p.signed.message.nonce + 1 for p in self._of(sender))])
+        return max([account_nonce, *(p.signed.message.nonce + 1 for p in self.of(sender))])
 
     def add(self, pending: Pending, *, account_nonce: int) -> None:
         """Put a message behind its sender's others; the same again changes nothing.
@@ -71,7 +71,7 @@ class Mempool:
         if signed.message.nonce != expected:
             raise WrongNonce(expected=expected, found=signed.message.nonce)
         lane = sum(other.is_proof == pending.is_proof for other in self)
-        of_sender = sum(1 for _ in self._of(signed.message.sender))
+        of_sender = sum(1 for _ in self.of(signed.message.sender))
         if lane >= MESSAGES_MAX or of_sender >= MESSAGES_OF_SENDER_MAX:
             raise MempoolFull("too many messages are waiting; send it again later")
         proof_bytes = sum(len(proof.data) for other in self for proof in other.proofs)
@@ -112,5 +112,6 @@ class Mempool:
                 dropped.append(pending.signed)
         return tuple(dropped)
 
-    def _of(self, sender: Address) -> Iterator[Pending]:
+    def of(self, sender: Address) -> Iterator[Pending]:
+        """Yield a sender's messages, in the order of their nonces."""
         return (pending for pending in self if pending.signed.message.sender == sender)

@@ -22,6 +22,7 @@ from chain.block import Genesis, LedgerBlock, Receipt, SignedHeader
 from chain.deal import Deal, Reservation
 from chain.errors import NotFound
 from chain.keys import Address
+from chain.merkle import state_root
 from chain.units import Epoch, ProviderId
 from chain.view import Entity, Judge, LedgerView, Statement, Stored, Transition
 from ipfs.block import Block
@@ -123,27 +124,27 @@ class SqlLedger(LedgerView):
             ledger=genesis.ledger_address,
             epoch=epoch,
         )
-        self._transaction = transaction
+        self.transaction = transaction
         self._judge = judge
         self._beacon = beacon
 
     def get(self, key: str) -> Entity | None:
         """Return the entity under a key, None if there is none."""
-        return self._transaction.entity(key)
+        return self.transaction.entity(key)
 
     def scan(self, prefix: str) -> Iterator[Entity]:
         """Yield the entities whose keys start with `prefix`, in the order of their keys."""
-        return self._transaction.entities(prefix)
+        return self.transaction.entities(prefix)
 
     def due(self, epoch: Epoch) -> Iterator[Entity]:
         """Yield what is due at `epoch` or was before, in the order of the keys."""
-        return self._transaction.due(epoch)
+        return self.transaction.due(epoch)
 
     def beacon(self, epoch: Epoch) -> bytes:
         """Return the 32 bytes of randomness of an epoch. Raises `NotFound`."""
         if epoch == self.epoch and self._beacon is not None:
             return self._beacon
-        return self._transaction.beacon(epoch)
+        return self.transaction.beacon(epoch)
 
     def verdict(self, statement: Statement, proof_cid: CID) -> bool:
         """Whether the proof holds for the statement."""
@@ -151,7 +152,7 @@ class SqlLedger(LedgerView):
 
     def write(self, transition: Transition) -> None:
         """Make the changes."""
-        self._transaction.write(transition)
+        self.transaction.write(transition)
 
 
 class LedgerTransaction:
@@ -184,6 +185,11 @@ class LedgerTransaction:
             end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
             wanted = wanted.where(col(EntityRow.key) >= prefix, col(EntityRow.key) < end)
         return (Stored.decode(record).entity for record in self._session.exec(wanted))
+
+    def state_root(self) -> bytes:
+        """Return the root over the whole state."""
+        entries = select(EntityRow.key, EntityRow.record)
+        return state_root((key, record) for key, record in self._session.exec(entries))
 
     def due(self, epoch: Epoch) -> Iterator[Entity]:
         """Yield the entities whose `due_epoch` is at most `epoch`, in the order of their keys."""

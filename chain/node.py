@@ -1,0 +1,320 @@
+"""The ledger node: admits messages, closes one block an epoch, answers what it is asked."""
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, TypeVar
+
+from chain.account import Account
+from chain.apply import admit, apply, charge
+from chain.block import Genesis, LedgerBlock, Receipt, SignedHeader
+from chain.closing import LedgerKeys, is_after_gap, settle
+from chain.config import LedgerConfig, load_toml
+from chain.disk import locked
+from chain.errors import Expired, NotFound
+from chain.genesis import CONFIG_NAME, open_chain
+from chain.http import serving
+from chain.keys import Address
+from chain.mempool import Mempool, Pending
+from chain.messages import Message, SignedMessage
+from chain.store import LedgerStore, SqlLedger
+from chain.submission import Submission
+from chain.units import Epoch
+from chain.verdicts import Answers, Question, holds
+from chain.view import Draft, Judge, LedgerView
+from ipfs.block import Block
+from ipfs.cid import CID
+from proofs.beacon import randomness
+
+VERDICTS_KNOWN_MAX: Final = 65_536
+DROPPED_KNOWN_MAX: Final = 65_536
+
+Answer = TypeVar("Answer")
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+log = logging.getLogger(__name__)
+
+
+def wall_clock_milliseconds() -> int:
+    """Return the time as blocks are stamped with it."""
+    return time.time_ns() // 1_000_000
+
+
+def _unasked(question: Question) -> bool:
+    raise AssertionError(f"reading the state judges no proof: {question}")
+
+
+_NO_JUDGE: Final = Answers(_unasked)
+
+
+class LedgerNode:
+    """A ledger in this process: admits messages and closes the epochs (`LocalLedger` asks it).
+
+    store:  holds a chain that has begun
+    clock:  milliseconds since 1970
+
+    The event loop owns what is waiting; one thread at a time writes. What was committed is all
+    there is after a crash: a message that was only admitted is sent again by its sender.
+    """
+
+    def __init__(
+        self,
+        store: LedgerStore,
+        keys: LedgerKeys,
+        *,
+        clock: Callable[[], int] = wall_clock_milliseconds,
+    ) -> None:
+        self._store = store
+        self._keys = keys
+        self._clock = clock
+        with store.reading() as ledger:
+            genesis = ledger.genesis()
+            assert genesis is not None, "a node is made on a chain that has begun"
+            self._genesis = genesis
+            self._head = ledger.head()
+        self._mempool = Mempool()
+        self._known: OrderedDict[Question, bool] = OrderedDict()
+        self._dropped: OrderedDict[CID, SignedMessage] = OrderedDict()
+        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="blocks")
+        self._verifiers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="verify")
+        self._admitting = asyncio.Lock()
+        self._news = asyncio.Event()
+
+    @property
+    def genesis(self) -> Genesis:
+        """Return where the chain began."""
+        return self._genesis
+
+    @property
+    def head(self) -> SignedHeader:
+        """Return the newest block's header."""
+        return self._head
+
+    async def run(self) -> None:
+        """Close one block an epoch, for ever. After a halt it goes on, and never catches up."""
+        loop = asyncio.get_running_loop()
+        epoch_seconds = self._genesis.policy.epoch_seconds
+        since_seconds = (self._clock() - self._head.header.timestamp_milliseconds) / 1_000
+        due = loop.time() + min(max(epoch_seconds - since_seconds, 0), epoch_seconds)
+        while True:
+            await asyncio.sleep(due - loop.time())
+            await self.close_epoch()
+            due = max(due + epoch_seconds, loop.time())
+
+    async def close_epoch(self) -> LedgerBlock:
+        """Close the next epoch with what is waiting; return its block, which is durable."""
+        async with self._admitting:
+            offered = self._mempool.next_block()
+            senders = {pending.signed.message.sender for pending in self._mempool}
+            loop = asyncio.get_running_loop()
+            block = await loop.run_in_executor(self._writer, self._close, offered)
+            nonces = await self.read(
+                lambda view: {sender: view.account(sender).nonce for sender in senders}
+            )
+            for signed in self._mempool.settle(nonces, epoch=Epoch(block.header.epoch + 1)):
+                log.warning("message %s was dropped: it can't enter any block", signed.id)
+                _remember(self._dropped, signed.id, signed, DROPPED_KNOWN_MAX)
+            self._head = block.signed_header
+        self._news.set()
+        self._news = asyncio.Event()
+        return block
+
+    async def head_after(self, epoch: int) -> SignedHeader:
+        """Return the newest header as soon as it is of a later epoch than this."""
+        while self._head.header.epoch <= epoch:
+            await self._news.wait()
+        return self._head
+
+    async def submit(self, message: SignedMessage, proofs: Sequence[Block] = ()) -> CID:
+        """Admit a message and return its id; proofs are checked first, off the event loop.
+
+        Raises the `LedgerError` for which it could not enter the next block.
+        """
+        proofs = Submission.of(message, proofs).proof_blocks(self._genesis.policy)
+        if message.id in self._mempool or await self.read(lambda view: _is_in_block(view, message)):
+            return message.id
+        pending = Pending(message, proofs)
+        if proofs:
+            await self._verify(pending)
+        async with self._admitting:
+            waiting = self._waiting(message.message.sender)
+            nonce = await self.read(lambda view: _admitted_nonce(view, message, waiting))
+            self._mempool.add(pending, account_nonce=nonce)
+        return message.id
+
+    async def receipt(self, message_id: CID) -> Receipt:
+        """Wait for the message's receipt, which means durable.
+
+        Raises `Expired` if it can't enter any block any more, `NotFound` if nobody sent it.
+        """
+        while True:
+            news = self._news
+            if message_id not in self._mempool:
+                return await self.read(lambda view: self._receipt(view, message_id))
+            await news.wait()
+
+    async def read(
+        self, question: Callable[[SqlLedger], Answer], *, judge: Judge = _NO_JUDGE
+    ) -> Answer:
+        """Ask something of the state as the next block will find it, off the event loop."""
+        return await asyncio.to_thread(self._read_now, question, judge)
+
+    def next_nonce(self, account: Account) -> int:
+        """Return the nonce that an account's next message must carry, after those that wait."""
+        return self._mempool.next_nonce(account.address, account.nonce)
+
+    def close(self) -> None:
+        """Wait for the block under way, then stop; nothing is asked of the node after that."""
+        self._writer.shutdown()
+        self._verifiers.shutdown()
+
+    def _close(self, offered: Sequence[Pending]) -> LedgerBlock:
+        policy, chain_id = self._genesis.policy, self._genesis.chain_id
+        parent = self._head
+        epoch = Epoch(parent.header.epoch + 1)
+        # A clock that was set back must not make an epoch end before it began.
+        timestamp = max(self._clock(), parent.header.timestamp_milliseconds)
+        signature = self._keys.sign_beacon(chain_id, epoch)
+        bytes_of = {proof.cid: proof.data for pending in offered for proof in pending.proofs}
+        answers = Answers(lambda question: self._answer(question, bytes_of))
+        with self._store.transaction() as ledger:
+            view = SqlLedger(
+                ledger, self._genesis, epoch, judge=answers, beacon=randomness(signature)
+            )
+            settled = settle(
+                view,
+                (pending.signed for pending in offered),
+                is_after_gap=is_after_gap(policy, parent.header, timestamp),
+            )
+            view.write(settled.transition)
+            header = self._keys.seal_header(
+                settled,
+                answers.verdicts,
+                chain_id=chain_id,
+                parent=parent,
+                timestamp_milliseconds=timestamp,
+                beacon=signature,
+                state_root=ledger.state_root(),
+            )
+            block = LedgerBlock(
+                signed_header=header,
+                messages=settled.messages,
+                receipts=settled.receipts,
+                verdicts=answers.verdicts,
+            )
+            ledger.append(block)
+            entered = {signed.id for signed in settled.messages}
+            kept = [
+                p for pending in offered if pending.signed.id in entered for p in pending.proofs
+            ]
+            kept_epochs = policy.proofs_kept_periods * policy.proving_period_epochs
+            ledger.keep_proofs(kept, until=Epoch(epoch + kept_epochs))
+            ledger.drop_proofs(before=epoch)
+        return block
+
+    def _answer(self, question: Question, bytes_of: dict[CID, bytes]) -> bool:
+        if question in self._known:
+            return self._known[question]
+        proof = bytes_of.get(question.proof_cid)
+        return proof is not None and holds(question.statement, proof)
+
+    def _waiting(self, sender: Address) -> tuple[Message, ...]:
+        return tuple(pending.signed.message for pending in self._mempool.of(sender))
+
+    async def _verify(self, pending: Pending) -> None:
+        """Check a message's proofs, by what the next block would ask about them."""
+        waiting = self._waiting(pending.signed.message.sender)
+        answers = Answers(lambda _: True)
+        await self.read(lambda view: apply(_charged(view, waiting), pending.signed), judge=answers)
+        loop = asyncio.get_running_loop()
+        bytes_of = {proof.cid: proof.data for proof in pending.proofs}
+        for question in answers.questions:
+            if question not in self._known:
+                proof = bytes_of[question.proof_cid]
+                verdict = await loop.run_in_executor(
+                    self._verifiers, holds, question.statement, proof
+                )
+                _remember(self._known, question, verdict, VERDICTS_KNOWN_MAX)
+
+    def _receipt(self, view: SqlLedger, message_id: CID) -> Receipt:
+        found = view.transaction.receipt(message_id)
+        if found is not None:
+            return found
+        dropped = self._dropped.get(message_id)
+        if dropped is None:
+            raise NotFound("message", message_id)
+        raise Expired(
+            "the message",
+            expired_epoch=dropped.message.expires_epoch,
+            current_epoch=self._head.header.epoch,
+        )
+
+    def _read_now(self, question: Callable[[SqlLedger], Answer], judge: Judge) -> Answer:
+        with self._store.reading() as ledger:
+            next_epoch = Epoch(ledger.head().header.epoch + 1)
+            return question(SqlLedger(ledger, self._genesis, next_epoch, judge=judge))
+
+
+def _is_in_block(view: SqlLedger, signed: SignedMessage) -> bool:
+    return view.transaction.receipt(signed.id) is not None
+
+
+def _admitted_nonce(view: LedgerView, signed: SignedMessage, waiting: Sequence[Message]) -> int:
+    """Return the sender's nonce on the ledger, if a message may wait behind its others."""
+    admit(_charged(view, waiting), signed)
+    return view.account(signed.message.sender).nonce
+
+
+def _charged(view: LedgerView, waiting: Sequence[Message]) -> Draft:
+    """Return the view with the nonces and fees of waiting messages spent on top."""
+    draft = Draft(view)
+    for message in waiting:
+        draft.write(charge(draft, message))
+    return draft
+
+
+def _remember(known: OrderedDict[Key, Value], key: Key, value: Value, limit: int) -> None:
+    known[key] = value
+    while len(known) > limit:
+        known.popitem(last=False)
+
+
+async def run_node(
+    folder: Path, config: LedgerConfig | None = None, *, on_ready: Callable[[str], None] = log.info
+) -> None:
+    """Serve the ledger in a data folder until cancelled; begin its chain if there is none.
+
+    config:    None: the folder's `ledger.toml`
+    on_ready:  called once, with the URL, when the node answers
+
+    Raises `FolderLocked`, `ConfigError`, `KeysLost`, `KeyFileOpen`; `OSError` if the port is taken.
+    """
+    from chain.api import create_app
+
+    if not __debug__:
+        raise RuntimeError("holdfast does not run under -O: its asserts guard money")
+    with locked(folder):
+        config = config or load_toml(folder / CONFIG_NAME, LedgerConfig)
+        url = config.database_url or f"sqlite:///{folder / 'ledger.sqlite'}"
+        store = LedgerStore(url)
+        try:
+            now = wall_clock_milliseconds()
+            keys = open_chain(store, config, folder=folder, timestamp_milliseconds=now)
+            node = LedgerNode(store, keys)
+            try:
+                async with serving(
+                    create_app(node),
+                    host=config.host,
+                    port=config.port,
+                    allowed_hosts=config.allowed_hosts,
+                ) as served_url:
+                    on_ready(served_url)
+                    await node.run()
+            finally:
+                node.close()
+        finally:
+            store.close()
