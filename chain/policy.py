@@ -39,7 +39,7 @@ class Policy(Record):
     """Spreads one provider's proving over the day (same file, wpost_period_deadlines)."""
 
     sectors: tuple[SectorRule, ...] = (
-        SectorRule(proof_type=ProofType.SDR_512MIB, response_epochs=2, sealing_epochs=4_800),
+        SectorRule(proof_type=ProofType.SDR_512MIB, response_epochs=2, sealing_epochs=1_200),
         SectorRule(proof_type=ProofType.SDR_32GIB, response_epochs=150, sealing_epochs=28_800),
         SectorRule(proof_type=ProofType.SDR_64GIB, response_epochs=150, sealing_epochs=57_600),
     )
@@ -162,7 +162,7 @@ LAPTOP: Final = Policy(
     epoch_seconds=5,
     proving_period_epochs=17_280,
     deadlines_per_period=48,
-    sectors=(SectorRule(proof_type=ProofType.SDR_512MIB, response_epochs=1, sealing_epochs=2_880),),
+    sectors=(SectorRule(proof_type=ProofType.SDR_512MIB, response_epochs=1, sealing_epochs=720),),
     prove_commit_epochs=17_280,
     ticket_age_max_epochs=17_280,
     message_epochs_max=720,
@@ -178,7 +178,7 @@ DEV: Final = Policy(
     sectors=(
         SectorRule(proof_type=ProofType.SDR_2KIB, response_epochs=3, sealing_epochs=15),
         SectorRule(proof_type=ProofType.SDR_8MIB, response_epochs=3, sealing_epochs=15),
-        SectorRule(proof_type=ProofType.SDR_512MIB, response_epochs=3, sealing_epochs=3_600),
+        SectorRule(proof_type=ProofType.SDR_512MIB, response_epochs=3, sealing_epochs=900),
     ),
     prove_commit_epochs=600,
     ticket_age_max_epochs=3_600,

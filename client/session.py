@@ -1,4 +1,4 @@
-"""One client at work: its key, its node on the network, its blocks, its ledger."""
+"""One client at work: its node on the network, its blocks, its ledger, its money."""
 
 import asyncio
 import logging
@@ -48,15 +48,21 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
+class Payer:
+    """Whose money a deal is paid with: the wallet of this client."""
+
+    key: SigningKey
+    address: Address
+    sender: Sender
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     """What the walks of `storing` and `retrieving` need of the world."""
 
     config: ClientConfig
     genesis: Genesis
     ledger: Ledger
-    key: SigningKey
-    address: Address
-    sender: Sender
     host: Swarm
     bitswap: Bitswap
     routing: Kademlia
@@ -180,13 +186,19 @@ async def open_ledger(config: ClientConfig) -> AsyncIterator[tuple[RemoteLedger,
         yield ledger, genesis
 
 
+def open_payer(folder: Path, config: ClientConfig, ledger: Ledger) -> Payer:
+    """Return who pays. Raises `WalletMissing`, `WalletUnreadable`, `KeyFileOpen`."""
+    key = load_wallet(folder / WALLET_NAME)
+    prefix = config.address_prefix
+    return Payer(key, key.address(prefix), Sender(ledger, key, prefix=prefix))
+
+
 @asynccontextmanager
 async def open_client(folder: Path, config: ClientConfig) -> AsyncIterator[Session]:
-    """Open everything in the client's folder and join the network.
+    """Open the client's blocks and join the network, under an identity of this run alone.
 
-    Raises `FolderLocked`, `WalletMissing`, `LedgerUnreachable`, `LedgerForeign`.
+    Raises `FolderLocked`, `LedgerUnreachable`, `LedgerForeign`.
     """
-    key = load_wallet(folder / WALLET_NAME)
     with locked(folder):
         async with open_ledger(config) as (ledger, genesis):
             store = ClientStore(folder / "client.sqlite")
@@ -202,9 +214,6 @@ async def open_client(folder: Path, config: ClientConfig) -> AsyncIterator[Sessi
                         config=config,
                         genesis=genesis,
                         ledger=ledger,
-                        key=key,
-                        address=key.address(config.address_prefix),
-                        sender=Sender(ledger, key, prefix=config.address_prefix),
                         host=host,
                         bitswap=bitswap,
                         routing=routing,

@@ -12,7 +12,7 @@ from chain.units import Epoch, ProviderId
 from client.errors import DealFellThrough, NotEnoughProviders, PieceTooLarge
 from client.prepare import Prepared
 from client.selection import Candidate, Offer, Quote, StorageTerms, largest_piece_bytes, quote
-from client.session import Session
+from client.session import Payer, Session
 from ipfs.errors import PeerError
 from ipfs.host import NetworkError
 from market.ask import network_cid, verify_ask
@@ -101,7 +101,12 @@ async def quote_piece(session: Session, prepared: Prepared, terms: StorageTerms)
 
 
 async def store_piece(
-    session: Session, prepared: Prepared, terms: StorageTerms, agreed: Quote, report: Report
+    session: Session,
+    payer: Payer,
+    prepared: Prepared,
+    terms: StorageTerms,
+    agreed: Quote,
+    report: Report,
 ) -> Stored:
     """Make the deals of a quote and wait until the ledger says that each is proven.
 
@@ -109,7 +114,7 @@ async def store_piece(
     that a repeated `store` goes on and never pays twice.
     Raises `InsufficientFunds`, `NotEnoughProviders`.
     """
-    resumed = await _open_proposals(session, prepared)
+    resumed = await _open_proposals(session, payer, prepared)
     busy = {signed.proposal.provider_id for signed in resumed}
     offers = iter(
         offer
@@ -118,18 +123,21 @@ async def store_piece(
     )
     begun = [*resumed[: terms.copies], *[None] * (terms.copies - len(resumed))]
     deals = await session.together(
-        [_secure_copy(session, prepared, terms, offers, one, report) for one in begun]
+        [_secure_copy(session, payer, prepared, terms, offers, one, report) for one in begun]
     )
     return Stored(prepared, tuple(deals))
 
 
-async def missing_copies(session: Session, prepared: Prepared, terms: StorageTerms) -> int:
+async def missing_copies(
+    session: Session, payer: Payer, prepared: Prepared, terms: StorageTerms
+) -> int:
     """Return how many copies are still to be paid for."""
-    return max(0, terms.copies - len(await _open_proposals(session, prepared)))
+    return max(0, terms.copies - len(await _open_proposals(session, payer, prepared)))
 
 
 async def _secure_copy(
     session: Session,
+    payer: Payer,
     prepared: Prepared,
     terms: StorageTerms,
     offers: Iterator[Offer],
@@ -139,17 +147,17 @@ async def _secure_copy(
     """Bring a deal that was begun to its proof, else ask one provider after the other."""
     if begun is not None:
         try:
-            return await _until_active(session, begun, report)
+            return await _until_active(session, payer, begun, report)
         except DealFellThrough as error:
             report(Step(Stage.FELL_THROUGH, begun.proposal.provider_id, error.reason))
     reasons: dict[ProviderId, str] = {}
     for offer in offers:
         provider_id = offer.candidate.provider.id
         try:
-            signed = await _agree(session, prepared, terms, offer, report)
-            await session.sender.send(ReserveEscrow(proposal=signed.proposal))
+            signed = await _agree(session, payer, prepared, terms, offer, report)
+            await payer.sender.send(ReserveEscrow(proposal=signed.proposal))
             report(Step(Stage.RESERVED, provider_id))
-            return await _until_active(session, signed, report)
+            return await _until_active(session, payer, signed, report)
         except (DealFellThrough, NetworkError, PeerError, TimeoutError) as error:
             reasons[provider_id] = str(error) or type(error).__name__
             report(Step(Stage.FELL_THROUGH, provider_id, reasons[provider_id]))
@@ -157,12 +165,17 @@ async def _secure_copy(
 
 
 async def _agree(
-    session: Session, prepared: Prepared, terms: StorageTerms, offer: Offer, report: Report
+    session: Session,
+    payer: Payer,
+    prepared: Prepared,
+    terms: StorageTerms,
+    offer: Offer,
+    report: Report,
 ) -> SignedProposal:
     """Propose and be accepted. Raises `DealFellThrough` on a rejection."""
     head = await session.ledger.head()
-    proposal = _proposal(session, prepared, terms, offer, head.header.epoch)
-    signed = SignedProposal.sign(proposal, session.key)
+    proposal = _proposal(session, payer, prepared, terms, offer, head.header.epoch)
+    signed = SignedProposal.sign(proposal, payer.key)
     session.store.remember(signed)
     provider = offer.candidate.provider
     report(Step(Stage.ASKED, provider.id))
@@ -175,7 +188,12 @@ async def _agree(
 
 
 def _proposal(
-    session: Session, prepared: Prepared, terms: StorageTerms, offer: Offer, head_epoch: Epoch
+    session: Session,
+    payer: Payer,
+    prepared: Prepared,
+    terms: StorageTerms,
+    offer: Offer,
+    head_epoch: Epoch,
 ) -> DealProposal:
     rule = session.policy.sector_rule(offer.candidate.ask.proof_type)
     assert rule is not None, "an ask for sectors that the network does not take was left out"
@@ -189,7 +207,7 @@ def _proposal(
         piece_cid=prepared.piece_cid,
         piece_size_bytes=prepared.piece_size_bytes,
         root_cid=prepared.root_cid,
-        client=session.address,
+        client=payer.address,
         provider_id=offer.candidate.provider.id,
         label=terms.label,
         start_epoch=Epoch(start),
@@ -202,7 +220,9 @@ def _proposal(
     )
 
 
-async def _until_active(session: Session, signed: SignedProposal, report: Report) -> Deal:
+async def _until_active(
+    session: Session, payer: Payer, signed: SignedProposal, report: Report
+) -> Deal:
     """Follow a reserved proposal to its proof. Raises `DealFellThrough`, its money free again."""
     proposal = signed.proposal
     async for head in session.ledger.heads():
@@ -210,7 +230,7 @@ async def _until_active(session: Session, signed: SignedProposal, report: Report
         if deal is None:
             if head.header.epoch > proposal.publish_by_epoch:
                 raise DealFellThrough(proposal.cid, "it was not published in time")
-            await _watch_transfer(session, proposal, report)
+            await _watch_transfer(session, payer, proposal, report)
         elif deal.state is DealState.PUBLISHED:
             stage = Stage.PUBLISHED if deal.sector_number is None else Stage.SEALING
             report(Step(stage, proposal.provider_id, f"deal {deal.id}"))
@@ -222,7 +242,9 @@ async def _until_active(session: Session, signed: SignedProposal, report: Report
     raise AssertionError("heads never end")
 
 
-async def _watch_transfer(session: Session, proposal: DealProposal, report: Report) -> None:
+async def _watch_transfer(
+    session: Session, payer: Payer, proposal: DealProposal, report: Report
+) -> None:
     """Ask the provider how far it is; once it gave up, free the money at once."""
     try:
         status: Status = await session.request_status(proposal)
@@ -231,7 +253,7 @@ async def _watch_transfer(session: Session, proposal: DealProposal, report: Repo
         return
     if status.progress is Progress.DROPPED:
         try:
-            await session.sender.send(CancelProposal(proposal_cid=proposal.cid))
+            await payer.sender.send(CancelProposal(proposal_cid=proposal.cid))
         except Refused as refusal:
             session.log(f"proposal {proposal.cid} was not cancelled: {refusal}")
         raise DealFellThrough(proposal.cid, status.detail)
@@ -246,9 +268,11 @@ async def _watch_transfer(session: Session, proposal: DealProposal, report: Repo
     )
 
 
-async def _open_proposals(session: Session, prepared: Prepared) -> list[SignedProposal]:
+async def _open_proposals(
+    session: Session, payer: Payer, prepared: Prepared
+) -> list[SignedProposal]:
     """Return the proposals for this file that already hold money of ours."""
-    deals = await session.ledger.deals(client=session.address, root_cid=prepared.root_cid)
+    deals = await session.ledger.deals(client=payer.address, root_cid=prepared.root_cid)
     live = {deal.proposal.cid for deal in deals if deal.state.is_live}
     signed = [
         signed

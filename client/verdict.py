@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from chain.deal import Deal, DealState
+from chain.errors import NotFound
+from chain.ledger import Ledger
 from chain.sector import Sector
 from chain.units import DealId, Epoch, ProviderId
+from ipfs.cid import CID
 from proofs.parameters import ProofType
 from proofs.registry import parameters_of
 
@@ -65,6 +68,25 @@ class Verdict:
     def proven_copies(self) -> int:
         """Return how many copies are proven as of now."""
         return sum(copy.state is DealState.ACTIVE for copy in self.copies)
+
+
+async def judge(ledger: Ledger, root_cid: CID, *, beacon_is_drand: bool) -> Verdict:
+    """Return the verdict on a CID from what the ledger says now. Raises `NotFound`."""
+    deals = await ledger.deals(root_cid=root_cid)
+    if not deals:
+        raise NotFound("deal for", root_cid)
+    sectors = {
+        (sector.provider_id, sector.number): sector
+        for provider_id in sorted({deal.proposal.provider_id for deal in deals})
+        for sector in await ledger.sectors(provider_id)
+    }
+    placed = [
+        (deal, None)
+        if deal.sector_number is None
+        else (deal, sectors.get((deal.proposal.provider_id, deal.sector_number)))
+        for deal in deals
+    ]
+    return verdict(placed, beacon_is_drand=beacon_is_drand)
 
 
 def verdict(deals: Iterable[tuple[Deal, Sector | None]], *, beacon_is_drand: bool) -> Verdict:

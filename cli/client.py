@@ -1,0 +1,346 @@
+"""`holdfast store`, `quote`, `retrieve`, `verdict`: files to the market and back."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.render import (
+    HomeOption,
+    JsonFlag,
+    LedgerOption,
+    Output,
+    finish,
+    progress,
+    table,
+)
+from cli.settings import client_settings
+from cli.words import format_bytes, format_epochs, parse_bytes, parse_cid, parse_epochs
+
+if TYPE_CHECKING:
+    from chain.policy import Policy
+    from client.prepare import Prepared
+    from client.selection import Quote, StorageTerms
+    from client.session import Payer, Session
+    from client.storing import Step
+    from client.verdict import Verdict
+
+PathArgument = Annotated[Path, typer.Argument(help="File or folder to store.")]
+CopiesOption = Annotated[
+    int, typer.Option("--copies", min=1, max=64, help="Copies, each with another owner.")
+]
+DurationOption = Annotated[
+    str | None,
+    typer.Option(
+        "--for",
+        help="How long: 180d, 12h, 30m, 320e (epochs). Default: 180 proving periods.",
+        show_default=False,
+    ),
+]
+MaxPriceOption = Annotated[
+    int | None,
+    typer.Option("--max-price", min=0, help="Atto for a GiB and epoch, at most."),
+]
+SectorSizeOption = Annotated[
+    str | None,
+    typer.Option("--sector-size", help="Only providers with sectors of this size: 8MiB, 512MiB."),
+]
+DEFAULT_PERIODS = 180
+
+
+def quote(
+    path: PathArgument,
+    copies: CopiesOption = 1,
+    duration: DurationOption = None,
+    max_price: MaxPriceOption = None,
+    sector_size: SectorSizeOption = None,
+    home: HomeOption = None,
+    ledger: LedgerOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Tell exactly what keeping PATH would cost, and who would keep it. Spends nothing."""
+
+    async def work(out: Output) -> None:
+        from client.session import open_client
+        from client.storing import quote_piece
+
+        folder, config = client_settings(home, ledger)
+        async with open_client(folder, config) as session:
+            prepared = await _prepare(session, path, as_json)
+            terms = _terms(session.policy, copies, duration, max_price, sector_size, path.name)
+            agreed = await quote_piece(session, prepared, terms)
+            text, fields = _told_quote(session.policy, prepared, terms, agreed)
+            out.result(text, **fields)
+            await session.forget(prepared.root_cid)
+
+    finish(as_json, work)
+
+
+def store(
+    path: PathArgument,
+    copies: CopiesOption = 1,
+    duration: DurationOption = None,
+    max_price: MaxPriceOption = None,
+    sector_size: SectorSizeOption = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask before paying.")] = False,
+    home: HomeOption = None,
+    ledger: LedgerOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Store PATH and wait until the ledger says that every copy is proven.
+
+    Interrupted? Say it again: deals that were begun go on, and nothing is paid twice.
+    """
+
+    async def work(out: Output) -> None:
+        from client.session import open_client, open_payer
+        from client.storing import missing_copies, quote_piece, store_piece
+
+        folder, config = client_settings(home, ledger)
+        async with open_client(folder, config) as session:
+            payer = open_payer(folder, config, session.ledger)
+            prepared = await _prepare(session, path, as_json)
+            terms = _terms(session.policy, copies, duration, max_price, sector_size, path.name)
+            if missing := await missing_copies(session, payer, prepared, terms):
+                agreed = await quote_piece(session, prepared, terms)
+                text, fields = _told_quote(session.policy, prepared, terms, agreed)
+                out.event("quote", text, **fields)
+                await _require_funds(session, payer, agreed, missing)
+                if not (yes or as_json):
+                    typer.confirm("Store it?", abort=True, err=True)
+            else:
+                from client.selection import Quote
+
+                agreed = Quote(chosen=(), spares=())
+            stored = await store_piece(session, payer, prepared, terms, agreed, _watcher(out))
+            await session.forget(prepared.root_cid)
+        rows = [
+            (deal.id, deal.proposal.provider_id, deal.state, deal.proposal.end_epoch)
+            for deal in stored.deals
+        ]
+        out.result(
+            f"{prepared.root_cid}\n{table(('deal', 'provider', 'state', 'until epoch'), rows)}",
+            root_cid=prepared.root_cid,
+            deal_ids=[deal.id for deal in stored.deals],
+            provider_ids=[deal.proposal.provider_id for deal in stored.deals],
+        )
+
+    finish(as_json, work)
+
+
+def retrieve(
+    cid: Annotated[str, typer.Argument(help="What to get.")],
+    out_path: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", help="Where to write it. Default: ./CID.", show_default=False
+        ),
+    ] = None,
+    home: HomeOption = None,
+    ledger: LedgerOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Get a file or folder by its CID, from whoever has it, every block checked."""
+
+    async def work(out: Output) -> None:
+        from client.retrieving import retrieve as retrieve_dag
+        from client.session import open_client
+
+        root_cid = parse_cid(cid)
+        target = out_path or Path(str(root_cid))
+        folder, config = client_settings(home, ledger)
+        with progress(as_json) as bars:
+            task = bars.add_task("fetching", total=None) if bars else None
+
+            def on_progress(_blocks: int, size_bytes: int) -> None:
+                if bars is not None and task is not None:
+                    bars.update(task, completed=size_bytes)
+
+            async with open_client(folder, config) as session:
+                got = await retrieve_dag(session, root_cid, target, on_progress=on_progress)
+                await session.forget(root_cid)
+        out.result(
+            f"{got.out_path}: {format_bytes(got.size_bytes)} in {got.block_count} blocks, "
+            "every one checked",
+            root_cid=got.root_cid,
+            path=got.out_path,
+            blocks=got.block_count,
+            bytes=got.size_bytes,
+            dropped=dict(got.dropped),
+        )
+
+    finish(as_json, work)
+
+
+def verdict(
+    cid: Annotated[str, typer.Argument(help="The CID that `store` printed.")],
+    home: HomeOption = None,
+    ledger: LedgerOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Is my file safe? What the ledger's proofs say, and what they rest on."""
+
+    async def work(out: Output) -> None:
+        from client.session import open_ledger
+        from client.verdict import judge
+
+        root_cid = parse_cid(cid)
+        _, config = client_settings(home, ledger)
+        async with open_ledger(config) as (remote, genesis):
+            found = await judge(remote, root_cid, beacon_is_drand=genesis.beacon_is_drand)
+        text, fields = _told_verdict(found)
+        out.result(text, root_cid=root_cid, **fields)
+
+    finish(as_json, work)
+
+
+async def _prepare(session: "Session", path: Path, as_json: bool) -> "Prepared":
+    with progress(as_json) as bars:
+        task = bars.add_task(f"importing {path.name}", total=None) if bars else None
+
+        def on_progress(read_bytes: int) -> None:
+            if bars is not None and task is not None:
+                bars.update(task, completed=read_bytes)
+
+        return await session.prepare(path, on_progress)
+
+
+async def _require_funds(session: "Session", payer: "Payer", agreed: "Quote", missing: int) -> None:
+    """Refuse before a byte moves. Raises `InsufficientFunds`."""
+    from chain.errors import InsufficientFunds
+
+    account = (await session.ledger.sender(payer.address)).account
+    prices = sorted((offer.total_atto for offer in agreed.chosen), reverse=True)[:missing]
+    needed_atto = sum(prices) + missing * session.policy.message_fee_atto
+    if needed_atto > account.free_atto:
+        raise InsufficientFunds(
+            payer.address, needed_atto=needed_atto, available_atto=account.free_atto
+        )
+
+
+def _terms(
+    policy: "Policy",
+    copies: int,
+    duration: str | None,
+    max_price: int | None,
+    sector_size: str | None,
+    label: str,
+) -> "StorageTerms":
+    from client.selection import StorageTerms
+
+    epochs = DEFAULT_PERIODS * policy.proving_period_epochs
+    return StorageTerms(
+        duration_epochs=(
+            epochs
+            if duration is None
+            else parse_epochs(duration, epoch_seconds=policy.epoch_seconds)
+        ),
+        copies=copies,
+        price_atto_per_gib_epoch_max=max_price,
+        sector_size_bytes=None if sector_size is None else parse_bytes(sector_size),
+        label=label,
+    )
+
+
+def _told_quote(
+    policy: "Policy", prepared: "Prepared", terms: "StorageTerms", agreed: "Quote"
+) -> tuple[str, dict[str, Any]]:
+    from chain.amount import format_amount
+
+    lasting = format_epochs(terms.duration_epochs, epoch_seconds=policy.epoch_seconds)
+    rows = [
+        (
+            offer.candidate.provider.id,
+            format_amount(offer.total_atto),
+            format_amount(offer.collateral_atto),
+        )
+        for offer in agreed.chosen
+    ]
+    text = (
+        f"{prepared.root_cid}\n"
+        f"{format_bytes(prepared.content_bytes)}, a piece of "
+        f"{format_bytes(prepared.piece_size_bytes)}, for {lasting}\n"
+        f"{table(('provider', 'price (tokens)', 'its collateral'), rows)}\n"
+        f"Total for {terms.copies} copies: {format_amount(agreed.total_atto)} tokens, exactly; "
+        "what is not proven comes back."
+    )
+    fields = {
+        "root_cid": prepared.root_cid,
+        "content_bytes": prepared.content_bytes,
+        "car_bytes": prepared.car_bytes,
+        "piece_cid": prepared.piece_cid,
+        "piece_size_bytes": prepared.piece_size_bytes,
+        "duration_epochs": terms.duration_epochs,
+        "copies": terms.copies,
+        "total_atto": str(agreed.total_atto),
+        "provider_ids": [offer.candidate.provider.id for offer in agreed.chosen],
+    }
+    return text, fields
+
+
+def _watcher(out: Output) -> "Callable[[Step], None]":
+    """Return what tells each step once, however often it is reported."""
+    told: dict[int, tuple[str, str]] = {}
+
+    def watch(step: "Step") -> None:
+        news = (step.stage, step.detail)
+        if told.get(step.provider_id) == news and not step.total_bytes:
+            return
+        is_new = told.get(step.provider_id) != news
+        told[step.provider_id] = news
+        detail = f": {step.detail}" if step.detail else ""
+        out.event(
+            "step",
+            f"provider {step.provider_id}: {step.stage}{detail}" if is_new else "",
+            stage=step.stage,
+            provider_id=step.provider_id,
+            detail=step.detail,
+            done_bytes=step.done_bytes,
+            total_bytes=step.total_bytes,
+        )
+
+    return watch
+
+
+def _told_verdict(found: "Verdict") -> tuple[str, dict[str, Any]]:
+    rows = [
+        (
+            copy.deal_id,
+            copy.provider_id,
+            copy.state,
+            copy.windows_proven,
+            copy.windows_missed,
+            copy.next_window_epoch or "-",
+            f"{copy.caught_percent:.0f} %",
+        )
+        for copy in found.copies
+    ]
+    headings = ("deal", "provider", "state", "proven", "missed", "next window", "1 % loss shows")
+    caveat = (
+        ""
+        if found.beacon_is_drand
+        else "\nThe beacon is the ledger's own: its operator could have known the challenges."
+    )
+    text = (
+        f"{found.safety}: {found.proven_copies} of {len(found.copies)} copies are proven\n"
+        f"{table(headings, rows)}{caveat}"
+    )
+    fields = {
+        "safety": found.safety,
+        "proven_copies": found.proven_copies,
+        "beacon_is_drand": found.beacon_is_drand,
+        "copies": [
+            {
+                "deal_id": copy.deal_id,
+                "provider_id": copy.provider_id,
+                "state": copy.state,
+                "windows_proven": copy.windows_proven,
+                "windows_missed": copy.windows_missed,
+                "next_window_epoch": copy.next_window_epoch,
+                "caught_percent": round(copy.caught_percent, 1),
+            }
+            for copy in found.copies
+        ],
+    }
+    return text, fields

@@ -1,0 +1,59 @@
+"""How a command ends: exit codes by the error's stable code, and what is said."""
+
+from collections.abc import Mapping
+from typing import Final
+
+OK: Final = 0
+FAILED: Final = 1
+USAGE: Final = 2
+NOT_FOUND: Final = 4
+NOT_ALLOWED: Final = 5
+INSUFFICIENT_FUNDS: Final = 6
+NETWORK: Final = 7
+VERIFICATION_FAILED: Final = 8
+NO_WALLET: Final = 10
+LOCKED: Final = 11
+
+HELP: Final = (
+    "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 4 not found, 5 not allowed, "
+    "6 not enough money, 7 network (try again), 8 verification failed, 10 no wallet, "
+    "11 folder in use, 130 interrupted."
+)
+
+_BY_CODE: Final[Mapping[str, int]] = {
+    "usage": USAGE,
+    "config-invalid": USAGE,
+    "not-found": NOT_FOUND,
+    "not-allowed": NOT_ALLOWED,
+    "wrong-signature": NOT_ALLOWED,
+    "key-file-open": NOT_ALLOWED,
+    "insufficient-funds": INSUFFICIENT_FUNDS,
+    "ledger-unreachable": NETWORK,
+    "peer-unreachable": NETWORK,
+    "protocol-unsupported": NETWORK,
+    "dag-unavailable": NETWORK,
+    "not-enough-providers": NETWORK,
+    "wrong-block": VERIFICATION_FAILED,
+    "malformed-bytes": VERIFICATION_FAILED,
+    "proof-invalid": VERIFICATION_FAILED,
+    "audit-failed": VERIFICATION_FAILED,
+    "wallet-missing": NO_WALLET,
+    "folder-locked": LOCKED,
+}
+
+
+def code_of(error: BaseException) -> str | None:
+    """Return the stable code of an error that is an answer; None for one that is a bug."""
+    if isinstance(error, FileNotFoundError):
+        return "not-found"
+    if isinstance(error, PermissionError):
+        return "not-allowed"
+    if isinstance(error, OSError):
+        return "os-error"
+    code = getattr(error, "code", None)
+    return code if isinstance(code, str) else None
+
+
+def exit_status(code: str) -> int:
+    """Return the exit code of a command that ended with this error."""
+    return _BY_CODE.get(code, FAILED)

@@ -1,0 +1,51 @@
+"""The command `holdfast`."""
+
+import typer
+
+from cli import client, deals, demo, exits, ledger, provider, wallet
+from cli.render import JsonFlag, Output
+
+app = typer.Typer(
+    name="holdfast",
+    help="Keep files on machines that you don't control, and know that they are still there.",
+    epilog=exits.HELP,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("demo")(demo.demo)
+app.command("quote")(client.quote)
+app.command("store")(client.store)
+app.command("retrieve")(client.retrieve)
+app.command("verdict")(client.verdict)
+app.add_typer(deals.app, name="deals")
+app.add_typer(wallet.app, name="wallet")
+app.add_typer(provider.app, name="provider")
+app.add_typer(ledger.app, name="ledger")
+
+
+@app.command()
+def version(as_json: JsonFlag = False) -> None:
+    """Tell the version, and which kernels do the hashing here."""
+    import platform
+    from importlib.metadata import version as installed
+
+    from proofs import kernels
+
+    fields = {
+        "version": installed("holdfast"),
+        "python": platform.python_version(),
+        "kernels": kernels.chosen(),
+    }
+    lines = [f"holdfast {fields['version']} on Python {fields['python']}"]
+    lines += [f"  {what}: {which}" for what, which in kernels.chosen().items()]
+    Output(as_json).result("\n".join(lines), **fields)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""What a command shows: results on stdout, progress and trouble on stderr, or JSON for programs."""
+
+import asyncio
+import json
+import logging
+import sys
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from cli import exits
+from cli.words import printable
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+T = TypeVar("T")
+
+JsonFlag = Annotated[
+    bool, typer.Option("--json", help="Answer in JSON, one object a line; the last is the result.")
+]
+HomeOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--home",
+        envvar="HOLDFAST_HOME",
+        help="Folder for data and settings. Default: where XDG says.",
+        show_default=False,
+    ),
+]
+LedgerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--ledger",
+        envvar="HOLDFAST_LEDGER_URL",
+        help="URL of the ledger. Default: ledger_url of the settings.",
+        show_default=False,
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where a command's words go: text for people, or one JSON object a line for programs."""
+
+    as_json: bool
+
+    def event(self, kind: str, text: str, **fields: Any) -> None:
+        """Tell something that happened on the way."""
+        if self.as_json:
+            self._write({"type": kind, **fields})
+        elif text:
+            typer.echo(text, err=True)
+
+    def result(self, text: str, **fields: Any) -> None:
+        """Tell the outcome."""
+        if self.as_json:
+            self._write({"type": "result", **fields})
+        else:
+            typer.echo(text)
+
+    def error(self, code: str, text: str) -> None:
+        """Tell what went wrong, with the code to search for."""
+        if self.as_json:
+            self._write({"type": "error", "code": code, "detail": text})
+        else:
+            typer.echo(f"error: {printable_lines(text)} [{code}]", err=True)
+
+    def _write(self, value: dict[str, Any]) -> None:
+        sys.stdout.write(json.dumps(value, default=str) + "\n")
+        sys.stdout.flush()
+
+
+def finish(as_json: bool, work: Callable[[Output], Coroutine[Any, Any, T]]) -> T:
+    """Run a command's work to its end; an error that is an answer ends it with its exit code."""
+    out = Output(as_json)
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(name)s: %(message)s"
+    )
+    try:
+        return asyncio.run(work(out))
+    except BaseException as error:
+        cause = _only_cause(error)
+        code = exits.code_of(cause)
+        if code is None:
+            raise
+        out.error(code, str(cause))
+        raise typer.Exit(exits.exit_status(code)) from error
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return rows under headings, columns aligned; strangers' text is made harmless."""
+    lines = [tuple(headings), *(tuple(printable(str(cell)) for cell in row) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def progress(as_json: bool) -> "AbstractContextManager[Progress | None]":
+    """Return progress bars on stderr; none where it is no terminal, or in JSON."""
+    if as_json or not sys.stderr.isatty():
+        return nullcontext(None)
+    from rich.console import Console
+    from rich.progress import Progress
+
+    return Progress(console=Console(stderr=True), transient=True)
+
+
+def printable_lines(text: str) -> str:
+    """Return text of several lines, each made harmless."""
+    return "\n".join(map(printable, text.splitlines()))
+
+
+def _only_cause(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error

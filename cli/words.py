@@ -1,0 +1,109 @@
+"""What people write on a command line: durations, sizes, amounts, names."""
+
+import re
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from chain.keys import Address
+    from chain.units import Atto
+    from ipfs.cid import CID
+
+
+class Unreadable(ValueError):
+    """A word on the command line that says nothing here."""
+
+    code = "usage"
+
+
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_BYTES: Final = {
+    "": 1,
+    "B": 1,
+    "KB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "TB": 10**12,
+    "KiB": 2**10,
+    "MiB": 2**20,
+    "GiB": 2**30,
+    "TiB": 2**40,
+}
+_DURATION: Final = re.compile(r"(\d{1,9})([smhdwe])")
+_SIZE: Final = re.compile(r"(\d{1,12}) ?([KMGT]?i?B|)")
+
+
+def parse_epochs(text: str, *, epoch_seconds: int) -> int:
+    """Return the epochs in `180d`, `12h`, `30m`, `45s` or, as they are, `320e`; rounded up.
+
+    Raises `Unreadable`.
+    """
+    found = _DURATION.fullmatch(text)
+    if found is None or int(found[1]) == 0:
+        raise Unreadable(f"{text!r} is no duration; write 180d, 12h, 30m, 45s or 320e (epochs)")
+    if found[2] == "e":
+        return int(found[1])
+    return -(-int(found[1]) * _SECONDS[found[2]] // epoch_seconds)
+
+
+def parse_bytes(text: str) -> int:
+    """Return the bytes in `512MiB`, `7MB` or `4096`. Raises `Unreadable`."""
+    found = _SIZE.fullmatch(text)
+    if found is None or found[2] not in _BYTES:
+        raise Unreadable(f"{text!r} is no size; write 512MiB, 7MB or 4096")
+    return int(found[1]) * _BYTES[found[2]]
+
+
+def parse_tokens(text: str) -> "Atto":
+    """Return the amount in `12.5` or `17 atto`. Raises `Unreadable`."""
+    from chain.amount import parse_amount
+
+    try:
+        return parse_amount(text)
+    except ValueError as error:
+        raise Unreadable(f"{text!r}: {error}") from error
+
+
+def parse_address(text: str) -> "Address":
+    """Return the address that the text is. Raises `Unreadable`, mistyped ones included."""
+    from chain.keys import Address, public_key_of
+
+    try:
+        public_key_of(Address(text))
+    except ValueError as error:
+        raise Unreadable(f"{text!r} is no address: {error}") from error
+    return Address(text)
+
+
+def parse_cid(text: str) -> "CID":
+    """Return the CID that the text is. Raises `Unreadable`."""
+    from ipfs.cid import CID
+    from ipfs.errors import MalformedBytes
+
+    try:
+        return CID.parse(text.removeprefix("ipfs://").removeprefix("/ipfs/"))
+    except MalformedBytes as error:
+        raise Unreadable(f"{text!r} is no CID: {error.reason}") from error
+
+
+def format_bytes(count: int) -> str:
+    """Return a size as people read it, in binary units."""
+    size, units = float(count), ("B", "KiB", "MiB", "GiB", "TiB")
+    for unit in units[:-1]:
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} {units[-1]}"
+
+
+def format_epochs(count: int, *, epoch_seconds: int) -> str:
+    """Return a number of epochs as people reckon time."""
+    seconds = count * epoch_seconds
+    for unit, length in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.3g}{unit}"
+    return f"{seconds}s"
+
+
+def printable(text: str) -> str:
+    """Return a stranger's text with what could steer a terminal made visible."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
