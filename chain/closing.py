@@ -28,6 +28,11 @@ class Settled:
     messages: tuple[SignedMessage, ...]
     receipts: tuple[Receipt, ...]
 
+    @property
+    def changes(self) -> bool:
+        """Whether the state is another one after it."""
+        return bool(self.transition.writes or self.transition.removes)
+
 
 def settle(view: LedgerView, offered: Iterable[SignedMessage], *, is_after_gap: bool) -> Settled:
     """Let time pass to the view's epoch, then apply the messages in order.

@@ -198,7 +198,7 @@ class LedgerNode:
                 parent=parent,
                 timestamp_milliseconds=timestamp,
                 beacon=signature,
-                state_root=ledger.state_root(),
+                state_root=ledger.state_root() if settled.changes else parent.header.state_root,
             )
             block = LedgerBlock(
                 signed_header=header,

@@ -1,0 +1,77 @@
+"""Saying something to the ledger under one key: nonces in order, each message until its receipt."""
+
+import asyncio
+from collections.abc import Sequence
+
+from chain.block import Genesis, Receipt
+from chain.errors import LedgerError, NotFound
+from chain.keys import SigningKey
+from chain.ledger import Ledger, LedgerUnreachable
+from chain.messages import Body, Message, SignedMessage
+from chain.units import Epoch
+from ipfs.block import Block
+
+
+class Refused(LedgerError):
+    """A message entered a block and was refused there; its nonce and fee are spent."""
+
+    code = "refused"
+
+    def __init__(self, receipt: Receipt) -> None:
+        super().__init__(receipt.detail)
+        self.receipt = receipt
+        self.code = receipt.code or self.code  # type: ignore[misc]  # the refusal's own
+
+
+class Sender:
+    """One key's voice. Hold one a key in a process, or its nonces collide.
+
+    genesis:  of the ledger's chain: what is signed is good on no other
+    """
+
+    def __init__(self, ledger: Ledger, key: SigningKey, genesis: Genesis) -> None:
+        self._ledger = ledger
+        self._key = key
+        self._genesis = genesis
+        self._turn = asyncio.Lock()
+        self.address = key.address(genesis.policy.address_prefix)
+
+    async def send(self, body: Body, proofs: Sequence[Block] = ()) -> Receipt:
+        """Say something and return its receipt, which means durable. It is never said twice.
+
+        proofs:  the blocks that the body names by CID
+
+        Raises `Refused`, the `LedgerError` that kept it out of every block, or
+        `LedgerUnreachable` if nothing was said yet. Once it was, waits while the ledger is down.
+        Single items of a batch may still be refused: see the receipt's `refusals`.
+        """
+        async with self._turn:
+            signed = await self._sign(body)
+            try:
+                await self._ledger.submit(signed, proofs)
+            except LedgerUnreachable:
+                # It may have arrived all the same; the nonce is taken until that is known.
+                await self._receipt(signed, proofs)
+        receipt = await self._receipt(signed, proofs)
+        if not receipt.is_done:
+            raise Refused(receipt)
+        return receipt
+
+    async def _sign(self, body: Body) -> SignedMessage:
+        state = await self._ledger.sender(self.address)
+        message = Message(
+            chain_id=self._genesis.chain_id,
+            sender=self.address,
+            nonce=state.next_nonce,
+            expires_epoch=Epoch(state.head_epoch + self._genesis.policy.message_epochs_max),
+            body=body,
+        )
+        return SignedMessage.sign(message, self._key)
+
+    async def _receipt(self, signed: SignedMessage, proofs: Sequence[Block]) -> Receipt:
+        while True:
+            try:
+                return await self._ledger.receipt(signed.id)
+            except NotFound:
+                # Admitted, then forgotten in a crash before it was in a block.
+                await self._ledger.submit(signed, proofs)
