@@ -53,14 +53,14 @@ def test_the_final_window_pays_the_tail(world: World, alice: Person, bob: Provid
     proposal = deal.now.proposal
     last_opening = proposal.end_epoch - 4  # three epochs to answer, all of them within the deal
     world.passes_until(last_opening, proven_by=bob)
-    assert deal.sector.window_epoch == last_opening
-    assert not deal.now.is_settled
+    before = deal.sector
+    assert before.window_epoch == last_opening
+    assert deal.now.paid_atto < proposal.payment_atto
 
     world.passes(epochs=1, proven_by=bob)
-    assert deal.now.is_settled
     assert deal.now.paid_atto == proposal.payment_atto
-    assert deal.now.state is DealState.ACTIVE, "it is kept until its end all the same"
-    assert deal.sector.window_epoch is None, "there is nothing left to ask"
+    assert deal.is_now(DealState.ACTIVE), "it is kept until its end all the same"
+    assert deal.sector == before.evolve(window_epoch=None, close_epoch=None), "nothing left to ask"
 
     world.passes_until(proposal.end_epoch)
     assert deal.ends_as(DealState.COMPLETED)
@@ -80,12 +80,12 @@ def test_a_first_miss_is_forgiven_and_a_later_one_is_not(
     start = deal.now.proposal.start_epoch
 
     missed = world.passes_window(deal)
-    assert deal.now.state is DealState.FAULTY
+    assert deal.is_now(DealState.FAULTY)
     assert deal.now.refunded_atto == PRICE * (missed - start), "unproven time is not paid"
     assert deal.now.compensation_atto == 0, "the first miss is free"
 
     proven = world.passes_window(deal, proven_by=bob)
-    assert deal.now.state is DealState.ACTIVE
+    assert deal.is_now(DealState.ACTIVE)
     assert deal.now.paid_atto == PRICE * (proven - missed), "paid from the missed window on"
     assert deal.sector.missed == ()
 
@@ -111,7 +111,7 @@ def test_missed_for_too_long_it_is_terminated(
     paid_atto = deal.now.paid_atto
 
     world.passes_window(deal)
-    assert deal.now.state is DealState.FAULTY
+    assert deal.is_now(DealState.FAULTY)
     world.passes_window(deal)
     assert deal.ends_as(DealState.TERMINATED)
     assert deal.sector.state is SectorState.TERMINATED
@@ -165,7 +165,7 @@ def test_never_sealed_the_client_gets_price_and_collateral(
     deal = bob.publishes(proposal)
     assert bob.free_atto == 10_000 - COLLATERAL
     world.passes_until(proposal.start_epoch)
-    assert deal.now.state is DealState.PUBLISHED, "its first epoch is the last to pre-commit in"
+    assert deal.is_now(DealState.PUBLISHED), "its first epoch is the last to pre-commit in"
     world.passes(epochs=1)
     assert deal.ends_as(DealState.LAPSED)
     assert (alice.free_atto, bob.free_atto) == (10_000 + COLLATERAL, 10_000 - COLLATERAL)
@@ -182,7 +182,7 @@ def test_never_proven_the_client_gets_the_deposit_as_well(
     assert bob.free_atto == 10_000 - COLLATERAL - deposit_atto
 
     world.passes_until(deal.sector.prove_by_epoch)
-    assert deal.now.state is DealState.PUBLISHED
+    assert deal.is_now(DealState.PUBLISHED)
     world.passes(epochs=1)
     assert deal.ends_as(DealState.LAPSED)
     assert deal.sector.state is SectorState.TERMINATED
@@ -220,7 +220,7 @@ def test_a_sector_of_two_deals_ends_with_the_longer_one(
 
     world.passes_until(short.end_epoch, proven_by=bob)
     assert first.ends_as(DealState.COMPLETED)
-    assert second.now.state is DealState.ACTIVE
+    assert second.is_now(DealState.ACTIVE)
     world.passes_until(long.end_epoch, proven_by=bob)
     assert second.ends_as(DealState.COMPLETED)
     assert second.now.paid_atto == long.payment_atto

@@ -270,6 +270,9 @@ class StoryDeal:
         assert deal.sector_number is not None
         return self.world.ledger.sector(deal.proposal.provider_id, deal.sector_number)
 
+    def is_now(self, state: DealState) -> bool:
+        return self.now.state is state
+
     def ends_as(self, state: DealState) -> bool:
         """Whether it ended so, with every atto of the quote paid or given back."""
         deal = self.now
