@@ -28,8 +28,8 @@ _BYTES: Final = {
     "GiB": 2**30,
     "TiB": 2**40,
 }
-_DURATION: Final = re.compile(r"(\d{1,9})([smhdwe])")
-_SIZE: Final = re.compile(r"(\d{1,12}) ?([KMGT]?i?B|)")
+_DURATION: Final = re.compile(r"([0-9]{1,9})([smhdwe])")
+_SIZE: Final = re.compile(r"([0-9]{1,12}) ?([KMGT]?i?B|)")
 
 
 def parse_epochs(text: str, *, epoch_seconds: int) -> int:

@@ -1,0 +1,93 @@
+"""Choosing providers: the cheapest that take the terms, no owner twice, the total exact."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chain.policy import DEV
+from chain.units import Epoch
+from client.errors import NotEnoughProviders
+from client.selection import Candidate, Quote, StorageTerms, quote
+from ipfs.cid import CID, Codec
+from proofs.parameters import ProofType
+from tests.support.market import candidate
+
+PIECE = CID.of(Codec.RAW, b"a piece")
+GIB = 1 << 30
+
+
+def quoted(*candidates: Candidate, size_bytes: int = 1 << 20, **terms: int) -> Quote:
+    return quote(
+        candidates,
+        StorageTerms(duration_epochs=terms.pop("duration_epochs", 100), **terms),
+        piece_cid=PIECE,
+        piece_size_bytes=size_bytes,
+        policy=DEV,
+        head_epoch=Epoch(5),
+    )
+
+
+def ids(offers: tuple[object, ...]) -> list[int]:
+    return [offer.candidate.provider.id for offer in offers]  # type: ignore[attr-defined]
+
+
+def test_the_cheapest_are_chosen_and_equals_are_spares() -> None:
+    found = quoted(
+        candidate(1, price_atto=3 * GIB),
+        candidate(2, price_atto=GIB),
+        candidate(3, price_atto=2 * GIB),
+        candidate(4, price_atto=2 * GIB),
+        copies=2,
+    )
+    assert ids(found.chosen)[0] == 2
+    assert {ids(found.chosen)[1], ids(found.spares)[0]} == {3, 4}
+    assert len(found.spares) == 1, "a dearer one would break the quote"
+
+
+def test_two_copies_never_have_the_same_owner() -> None:
+    one_owner = [candidate(number, owner=7) for number in (1, 2, 3)]
+    with pytest.raises(NotEnoughProviders) as refusal:
+        quoted(*one_owner, copies=2)
+    assert (refusal.value.needed, refusal.value.found) == (2, 1)
+    assert len(ids(quoted(*one_owner, candidate(4), copies=2).chosen)) == 2
+
+
+@pytest.mark.parametrize(
+    ("unfit", "terms", "reason"),
+    [
+        (candidate(1, piece_size_bytes_max=1 << 19), {}, "takes pieces"),
+        (candidate(1, duration_epochs_max=50), {}, "keeps for 50"),
+        (candidate(1, expires_epoch=5), {}, "expired"),
+        (candidate(1, price_atto=11), {"price_atto_per_gib_epoch_max": 10}, "you offer 10"),
+        (
+            candidate(1, proof_type=ProofType.SDR_2KIB),
+            {"sector_size_bytes": 8 << 20},
+            "sectors of 2048",
+        ),
+    ],
+)
+def test_who_does_not_take_the_terms_is_told_why(
+    unfit: Candidate, terms: dict[str, int], reason: str
+) -> None:
+    with pytest.raises(NotEnoughProviders) as refusal:
+        quoted(unfit, **terms)
+    assert reason in refusal.value.reasons[unfit.provider.id]
+    assert reason in str(refusal.value)
+
+
+@given(
+    prices=st.lists(st.integers(0, 10**24), min_size=1, max_size=6),
+    size_log2=st.integers(7, 23),
+    duration=st.integers(1, 10_000),
+)
+def test_the_total_is_exactly_what_the_deals_will_lock(
+    prices: list[int], size_log2: int, duration: int
+) -> None:
+    candidates = [candidate(number, price_atto=price) for number, price in enumerate(prices, 1)]
+    found = quoted(
+        *candidates, size_bytes=1 << size_log2, copies=len(prices), duration_epochs=duration
+    )
+    # Rounded up to the atto a deal and epoch, as `Ask.price_atto_per_epoch` promises.
+    expected = sum(-(-price * (1 << size_log2) // GIB) * duration for price in prices)
+    assert found.total_atto == expected
+    assert not found.spares
