@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
+from pathlib import Path
 from typing import Protocol
 
 from chain.accounts import genesis_transition
@@ -12,6 +13,7 @@ from chain.errors import LedgerError
 from chain.invariants import violations
 from chain.merkle import state_root
 from chain.randomness import beacon_message
+from chain.store import DATABASE_NAME, LedgerStore
 from chain.units import Epoch
 from chain.verdicts import Answers, Question, holds
 from chain.view import Entity, Judge, MemoryLedger, Statement, Stored, Transition
@@ -89,6 +91,19 @@ def audit(history: History) -> AuditReport:
         return replay.finish(epoch)
     except (PeerError, LedgerError) as error:
         raise AuditFailed(epoch, f"the store can't be read: {error}") from error
+
+
+def audit_folder(folder: Path) -> AuditReport:
+    """Audit the SQLite ledger in a node's data folder; it may be running. Raises `AuditFailed`."""
+    path = folder / DATABASE_NAME
+    if not path.exists():
+        raise AuditFailed(Epoch(0), f"there is no ledger at {path}")
+    store = LedgerStore(f"sqlite:///{path}")
+    try:
+        with store.reading() as history:
+            return audit(history)
+    finally:
+        store.close()
 
 
 class _Testimony(Judge):

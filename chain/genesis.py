@@ -6,16 +6,15 @@ from typing import Final
 from chain.accounts import genesis_transition
 from chain.block import Allocation, Genesis, LedgerBlock
 from chain.closing import LedgerKeys, Settled
-from chain.config import ConfigError, LedgerConfig
+from chain.config import LedgerConfig
 from chain.disk import read_secret, write_secret
 from chain.keys import KEY_BYTES, SigningKey
-from chain.policy import MAIN, POLICIES
+from chain.policy import POLICIES
 from chain.store import LedgerStore
 from chain.units import Epoch
 from chain.view import Transition
 from proofs.beacon import BeaconKey
 
-CONFIG_NAME: Final = "ledger.toml"
 KEYS_NAME: Final = "ledger.keys"
 
 
@@ -41,19 +40,9 @@ def open_keys(folder: Path) -> LedgerKeys:
     return LedgerKeys(SigningKey(seeds[:KEY_BYTES]), BeaconKey.from_seed(seeds[KEY_BYTES:]))
 
 
-def genesis_of(
-    config: LedgerConfig, keys: LedgerKeys, *, folder: Path, timestamp_milliseconds: int
-) -> Genesis:
-    """Return the genesis that a configuration describes. Raises `ConfigError`."""
+def genesis_of(config: LedgerConfig, keys: LedgerKeys, *, timestamp_milliseconds: int) -> Genesis:
+    """Return the genesis that a configuration describes."""
     policy = POLICIES[config.policy]
-    if policy == MAIN:
-        raise ConfigError(
-            folder / CONFIG_NAME,
-            key="policy",
-            line=None,
-            reason="main takes its randomness from drand, which this version can't follow yet; "
-            "dev and laptop run on the ledger's own beacon",
-        )
     return Genesis(
         policy=policy,
         ledger_address=keys.signing.address(policy.address_prefix),
@@ -89,7 +78,7 @@ def open_chain(
 ) -> LedgerKeys:
     """Return the keys of the store's chain, begun as configured if there is none.
 
-    A chain that exists is never changed. Raises `ConfigError`, `KeysLost`, `KeyFileOpen`.
+    A chain that exists is never changed. Raises `KeysLost`, `KeyFileOpen`.
     """
     with store.reading() as ledger:
         genesis = ledger.genesis()
@@ -97,9 +86,7 @@ def open_chain(
         raise KeysLost(folder / KEYS_NAME)
     keys = open_keys(folder)
     if genesis is None:
-        genesis = genesis_of(
-            config, keys, folder=folder, timestamp_milliseconds=timestamp_milliseconds
-        )
+        genesis = genesis_of(config, keys, timestamp_milliseconds=timestamp_milliseconds)
         begin_chain(store, keys, genesis)
     if keys.signing.address(genesis.policy.address_prefix) != genesis.ledger_address:
         raise KeysLost(folder / KEYS_NAME)

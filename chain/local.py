@@ -12,7 +12,7 @@ from chain.messages import SignedMessage
 from chain.node import LedgerNode
 from chain.provider import Provider
 from chain.sector import Sector
-from chain.store import SqlLedger
+from chain.sql_ledger import SqlLedger
 from chain.units import DealId, Epoch, ProviderId
 from ipfs.block import Block
 from ipfs.cid import CID

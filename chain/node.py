@@ -13,15 +13,16 @@ from chain.account import Account
 from chain.apply import admit, apply, charge
 from chain.block import Genesis, LedgerBlock, Receipt, SignedHeader
 from chain.closing import LedgerKeys, is_after_gap, settle
-from chain.config import LedgerConfig, load_toml
+from chain.config import LedgerConfig
 from chain.disk import locked
 from chain.errors import Expired, NotFound
-from chain.genesis import CONFIG_NAME, open_chain
+from chain.genesis import open_chain
 from chain.http import serving
 from chain.keys import Address
 from chain.mempool import Mempool, Pending
 from chain.messages import Message, SignedMessage
-from chain.store import LedgerStore, SqlLedger
+from chain.sql_ledger import SqlLedger
+from chain.store import DATABASE_NAME, LedgerStore
 from chain.submission import Submission
 from chain.units import Epoch
 from chain.verdicts import Answers, Question, holds
@@ -284,24 +285,22 @@ def _remember(known: OrderedDict[Key, Value], key: Key, value: Value, limit: int
 
 
 async def run_node(
-    folder: Path, config: LedgerConfig | None = None, *, on_ready: Callable[[str], None] = log.info
+    folder: Path, config: LedgerConfig, *, on_ready: Callable[[str], None] = log.info
 ) -> None:
     """Serve the ledger in a data folder until cancelled; begin its chain if there is none.
 
-    config:    None: the folder's `ledger.toml`
     on_ready:  called once, with the URL, when the node answers
 
-    Raises `FolderLocked`, `ConfigError`, `KeysLost`, `KeyFileOpen`; `OSError` if the port is taken.
+    Raises `FolderLocked`, `KeysLost`, `KeyFileOpen`; `OSError` if the port is taken.
     """
     from chain.api import create_app
 
     if not __debug__:
         raise RuntimeError("holdfast does not run under -O: its asserts guard money")
     with locked(folder):
-        config = config or load_toml(folder / CONFIG_NAME, LedgerConfig)
-        url = config.database_url or f"sqlite:///{folder / 'ledger.sqlite'}"
-        store = LedgerStore(url)
+        store = LedgerStore(config.database_url or f"sqlite:///{folder / DATABASE_NAME}")
         try:
+            store.create_tables()
             now = wall_clock_milliseconds()
             keys = open_chain(store, config, folder=folder, timestamp_milliseconds=now)
             node = LedgerNode(store, keys)

@@ -26,15 +26,15 @@ class Refused(LedgerError):
 class Sender:
     """One key's voice. Hold one a key in a process, or its nonces collide.
 
-    genesis:  of the ledger's chain: what is signed is good on no other
+    prefix:  of the network's addresses (`Policy.address_prefix`)
     """
 
-    def __init__(self, ledger: Ledger, key: SigningKey, genesis: Genesis) -> None:
+    def __init__(self, ledger: Ledger, key: SigningKey, prefix: str) -> None:
         self._ledger = ledger
         self._key = key
-        self._genesis = genesis
+        self._genesis: Genesis | None = None
         self._turn = asyncio.Lock()
-        self.address = key.address(genesis.policy.address_prefix)
+        self.address = key.address(prefix)
 
     async def send(self, body: Body, proofs: Sequence[Block] = ()) -> Receipt:
         """Say something and return its receipt, which means durable. It is never said twice.
@@ -58,12 +58,13 @@ class Sender:
         return receipt
 
     async def _sign(self, body: Body) -> SignedMessage:
+        genesis = self._genesis = self._genesis or await self._ledger.genesis()
         state = await self._ledger.sender(self.address)
         message = Message(
-            chain_id=self._genesis.chain_id,
+            chain_id=genesis.chain_id,
             sender=self.address,
             nonce=state.next_nonce,
-            expires_epoch=Epoch(state.head_epoch + self._genesis.policy.message_epochs_max),
+            expires_epoch=Epoch(state.head_epoch + genesis.policy.message_epochs_max),
             body=body,
         )
         return SignedMessage.sign(message, self._key)

@@ -24,10 +24,13 @@ from chain.errors import NotFound
 from chain.keys import Address
 from chain.merkle import state_root
 from chain.units import Epoch, ProviderId
-from chain.view import Entity, Judge, LedgerView, Statement, Stored, Transition
+from chain.view import Entity, Stored, Transition
 from ipfs.block import Block
 from ipfs.cid import CID
 from proofs import beacon
+
+DATABASE_NAME: Final = "ledger.sqlite"
+"""In a node's data folder, unless its settings name another database."""
 
 _NAMING: Final = {
     "ix": "ix_%(column_0_label)s",
@@ -101,58 +104,6 @@ class ProofRow(LedgerTable, table=True):
     cid: str = Field(primary_key=True)
     expires_epoch: int = Field(index=True)
     data: bytes
-
-
-class SqlLedger(LedgerView):
-    """A `LedgerView` over one open transaction. Lives only inside `LedgerStore`'s contexts.
-
-    beacon:  randomness of the epoch being closed, 32 bytes; None while nobody knows it
-    """
-
-    def __init__(
-        self,
-        transaction: "LedgerTransaction",
-        genesis: Genesis,
-        epoch: Epoch,
-        *,
-        judge: Judge,
-        beacon: bytes | None = None,
-    ) -> None:
-        super().__init__(
-            policy=genesis.policy,
-            chain_id=genesis.chain_id,
-            ledger=genesis.ledger_address,
-            epoch=epoch,
-        )
-        self.transaction = transaction
-        self._judge = judge
-        self._beacon = beacon
-
-    def get(self, key: str) -> Entity | None:
-        """Return the entity under a key, None if there is none."""
-        return self.transaction.entity(key)
-
-    def scan(self, prefix: str) -> Iterator[Entity]:
-        """Yield the entities whose keys start with `prefix`, in the order of their keys."""
-        return self.transaction.entities(prefix)
-
-    def due(self, epoch: Epoch) -> Iterator[Entity]:
-        """Yield what is due at `epoch` or was before, in the order of the keys."""
-        return self.transaction.due(epoch)
-
-    def beacon(self, epoch: Epoch) -> bytes:
-        """Return the 32 bytes of randomness of an epoch. Raises `NotFound`."""
-        if epoch == self.epoch and self._beacon is not None:
-            return self._beacon
-        return self.transaction.beacon(epoch)
-
-    def verdict(self, statement: Statement, proof_cid: CID) -> bool:
-        """Whether the proof holds for the statement."""
-        return self._judge(statement, proof_cid)
-
-    def write(self, transition: Transition) -> None:
-        """Make the changes."""
-        self.transaction.write(transition)
 
 
 class LedgerTransaction:
@@ -325,7 +276,7 @@ class LedgerTransaction:
 class LedgerStore:
     """The ledger's unit of work: everything inside `transaction` happens, or none of it.
 
-    url:  any SQLAlchemy URL; tables that are missing are made
+    url:  any SQLAlchemy URL
 
     One writer at a time, any number of readers, each in a thread of its own.
     """
@@ -336,6 +287,9 @@ class LedgerStore:
             event.listen(self._engine, "connect", _prepare_sqlite)
             event.listen(self._engine, "begin", _begin_sqlite)
         self._writing = self._engine.execution_options(**{_IS_WRITING: True})
+
+    def create_tables(self) -> None:
+        """Make the tables that are missing."""
         LedgerTable.metadata.create_all(self._writing)
 
     @contextmanager
