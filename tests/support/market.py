@@ -1,41 +1,75 @@
-"""Providers, asks and candidates to choose from, made up for one test."""
+"""Keys, proposals and asks that make sense, for tests of the market and its roles."""
 
-from chain.keys import SigningKey
-from chain.provider import Ask, Provider
+from typing import Any
+
+from chain.deal import DealProposal
+from chain.keys import TEST_PREFIX, SigningKey
+from chain.provider import Ask, SignedAsk
 from chain.units import Atto, Epoch, ProviderId
-from client.selection import Candidate
-from ipfs.host import PeerAddress
-from ipfs.p2p.peer_id import Identity
+from ipfs.cid import CID, Codec, HashCode
+from market.messages import Propose, SignedProposal
 from proofs.parameters import ProofType
 
 CHAIN_ID = "a-chain"
+CLIENT = SigningKey(b"client".ljust(32, b"\0"))
+OWNER = SigningKey(b"owner".ljust(32, b"\0"))
+WORKER = SigningKey(b"worker".ljust(32, b"\0"))
+STRANGER = SigningKey(b"stranger".ljust(32, b"\0"))
+PROVIDER_ID = ProviderId(7)
 
 
-def candidate(
-    number: int,
-    *,
-    price_atto: int = 1_000,
-    owner: int | None = None,
-    proof_type: ProofType = ProofType.SDR_8MIB,
-    piece_size_bytes_max: int = 8 << 20,
-    duration_epochs_max: int = 10_000,
-    expires_epoch: int = 10_000,
-) -> Candidate:
-    """Return provider `number` with its ask; `owner` tells whose it is."""
-    seed = (owner if owner is not None else number).to_bytes(32)
-    key = SigningKey(seed).address("thf")
-    peer_id = Identity.from_seed(number.to_bytes(32)).peer_id
-    return Candidate(
-        provider=Provider(id=ProviderId(number), owner=key, worker=key, peer_id=str(peer_id)),
-        ask=Ask(
-            provider_id=ProviderId(number),
-            chain_id=CHAIN_ID,
-            proof_type=proof_type,
-            price_atto_per_gib_epoch=Atto(price_atto),
-            piece_size_bytes_min=128,
-            piece_size_bytes_max=piece_size_bytes_max,
-            duration_epochs_max=duration_epochs_max,
-            expires_epoch=Epoch(expires_epoch),
-        ),
-        peer=PeerAddress(peer_id),
+def piece_cid(seed: bytes = b"piece") -> CID:
+    """Return a version 1 piece CID over no data in particular."""
+    digest = CID.of(Codec.RAW, seed).digest
+    code = HashCode.SHA2_256_TRUNC254_PADDED
+    return CID.from_digest(Codec.FIL_COMMITMENT_UNSEALED, code, digest)
+
+
+def deal_proposal(**changes: Any) -> DealProposal:
+    """Return a proposal that the ask below takes, with changes."""
+    terms: dict[str, Any] = {
+        "piece_cid": piece_cid(),
+        "piece_size_bytes": 1 << 20,
+        "root_cid": CID.of(Codec.RAW, b"root"),
+        "client": CLIENT.address(TEST_PREFIX),
+        "provider_id": PROVIDER_ID,
+        "start_epoch": Epoch(60),
+        "end_epoch": Epoch(260),
+        "publish_by_epoch": Epoch(40),
+        "price_atto_per_epoch": Atto(1_000),
+        "collateral_atto": Atto(10**18),
+        "chain_id": CHAIN_ID,
+        "nonce": 0,
+    }
+    return DealProposal(**{**terms, **changes})
+
+
+def proposed(
+    proposal: DealProposal | None = None, *, signer: SigningKey = CLIENT, peer_id: str = "12D3KooW"
+) -> Propose:
+    """Return the message that proposes it."""
+    return Propose(
+        signed_proposal=SignedProposal.sign(proposal or deal_proposal(), signer),
+        client_peer_id=peer_id,
+        client_addresses=("/ip4/127.0.0.1/tcp/1",),
     )
+
+
+def ask(**changes: Any) -> Ask:
+    """Return an ask for small sectors, with changes."""
+    terms: dict[str, Any] = {
+        "provider_id": PROVIDER_ID,
+        "chain_id": CHAIN_ID,
+        "proof_type": ProofType.SDR_8MIB,
+        "price_atto_per_gib_epoch": Atto(1_000 * 1024),
+        "piece_size_bytes_min": 256,
+        "piece_size_bytes_max": 8 << 20,
+        "duration_epochs_max": 10_000,
+        "expires_epoch": Epoch(1_000),
+    }
+    return Ask(**{**terms, **changes})
+
+
+def signed_ask(**changes: Any) -> SignedAsk:
+    """Return that ask, signed by its worker."""
+    return SignedAsk.sign(ask(**changes), WORKER)

@@ -1,5 +1,7 @@
 """Choosing providers: the cheapest that take the terms, no owner twice, the total exact."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,16 +12,16 @@ from client.errors import NotEnoughProviders
 from client.selection import Candidate, Quote, StorageTerms, quote
 from ipfs.cid import CID, Codec
 from proofs.parameters import ProofType
-from tests.support.market import candidate
+from tests.support.candidates import candidate
 
 PIECE = CID.of(Codec.RAW, b"a piece")
 GIB = 1 << 30
 
 
-def quoted(*candidates: Candidate, size_bytes: int = 1 << 20, **terms: int) -> Quote:
+def quoted(*candidates: Candidate, size_bytes: int = 1 << 20, **terms: Any) -> Quote:
     return quote(
         candidates,
-        StorageTerms(duration_epochs=terms.pop("duration_epochs", 100), **terms),
+        StorageTerms(**{"duration_epochs": 100, **terms}),
         piece_cid=PIECE,
         piece_size_bytes=size_bytes,
         policy=DEV,

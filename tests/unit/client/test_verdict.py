@@ -9,7 +9,7 @@ from chain.units import Atto, DealId, Epoch, ProviderId, SectorNumber
 from client.verdict import Safety, verdict
 from ipfs.cid import CID, Codec
 from proofs.parameters import ProofType
-from tests.support.market import CHAIN_ID
+from tests.support.candidates import CHAIN_ID
 
 ROOT = CID.of(Codec.RAW, b"a file")
 CLIENT = SigningKey(bytes(32)).address("thf")
