@@ -4,13 +4,13 @@ import asyncio
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from ipfs.cid import CID, Codec
+from ipfs.cid import CID
 from ipfs.host import PeerAddress
 from ipfs.kad.stream import Kademlia, Mode
 from ipfs.p2p.multiaddr import Multiaddr
 from ipfs.p2p.peer_id import Identity, PeerId
 from ipfs.p2p.swarm import Swarm
-from tests.support.kad import where
+from tests.support.kad import CAT, providers_of, where
 from tests.support.kubo import Kubo, running_kubo
 
 LOOPBACK = Multiaddr.parse("/ip4/127.0.0.1/tcp/0")
@@ -25,17 +25,16 @@ async def swarm(stack: AsyncExitStack) -> Swarm:
 
 
 async def test_kubo_keeps_our_record_and_tells_it(tmp_path: Path) -> None:
-    cat = CID.of(Codec.RAW, b"cat")
     async with running_kubo(tmp_path) as kubo, AsyncExitStack() as stack:
         provider, asker = await swarm(stack), await swarm(stack)
         # A client answers nobody, so whatever the asker learns, Kubo told it.
         ours = Kademlia(provider, mode=Mode.CLIENT)
         assert await ours.bootstrap([where_kubo(kubo)]) == 1
-        assert await ours.provide(cat) == 1
+        assert await ours.provide(CAT) == 1
 
         others = Kademlia(asker, mode=Mode.CLIENT)
         assert await others.bootstrap([where_kubo(kubo)]) == 1
-        assert [it async for it in others.find_providers(cat)] == [where(provider)]
+        assert await providers_of(others) == [where(provider)]
         assert await others.find_peer(provider.peer_id) == where(provider)
 
 
@@ -51,7 +50,7 @@ async def test_we_keep_kubos_record_and_tell_it(tmp_path: Path) -> None:
         await others.bootstrap([where(server)])
         async with asyncio.timeout(30):
             # Kubo announces some time after it has answered, and tells nobody when.
-            while not (found := [it async for it in others.find_providers(cid)]):  # noqa: ASYNC110
+            while not (found := await providers_of(others, cid)):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         assert [it.peer_id for it in found] == [where_kubo(kubo).peer_id]
 

@@ -1,17 +1,23 @@
 """Peers and small DHTs to test with."""
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
+from ipfs.cid import CID, Codec
 from ipfs.errors import PeerHungUp
-from ipfs.framing import FrameReader
-from ipfs.host import Host, PeerAddress, Stream
+from ipfs.framing import FrameReader, encode_frame
+from ipfs.host import Host, PeerAddress, Stream, StreamHandler
 from ipfs.kad.keyspace import Key, key_of
-from ipfs.kad.messages import MESSAGE_BYTES_MAX
+from ipfs.kad.messages import MESSAGE_BYTES_MAX, Response, decode_request
+from ipfs.kad.parameters import LAN_PROTOCOL_ID
 from ipfs.kad.stream import Kademlia
 from ipfs.p2p.memory import MemoryHost, MemoryNetwork
 from ipfs.p2p.peer_id import Identity, PeerId
+from ipfs.routing import Routing
+
+CAT = CID.of(Codec.RAW, b"cat")
 
 
 def peer(number: int) -> PeerId:
@@ -92,3 +98,34 @@ async def read_frames(stream: Stream, *, until_end: bool = True) -> list[bytes]:
     if not reader.is_between_frames:
         raise PeerHungUp("cut within a frame")
     return frames
+
+
+async def providers_of(node: Routing, cid: CID = CAT, count_max: int = 20) -> list[PeerAddress]:
+    """Return every provider that a node finds."""
+    return [provider async for provider in node.find_providers(cid, count_max=count_max)]
+
+
+async def open_to(server: Host, asker: Host) -> Stream:
+    """Open a stream by hand."""
+    await asker.connect(where(server))
+    stream, _ = await asker.open_stream(server.peer_id, [LAN_PROTOCOL_ID])
+    return stream
+
+
+def tell_of(provider: PeerAddress) -> StreamHandler:
+    """Answer whatever is asked with one provider."""
+
+    async def tell(stream: Stream) -> None:
+        [frame] = await read_frames(stream)
+        response = Response(decode_request(frame).message_type, (), (provider,))
+        await stream.write(encode_frame(response.encode()))
+        await stream.close_write()
+
+    return tell
+
+
+async def never_answer(stream: Stream) -> None:
+    """Read whatever comes, and say nothing."""
+    while await stream.read(1 << 16):
+        pass
+    await asyncio.Event().wait()

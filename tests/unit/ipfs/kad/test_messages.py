@@ -102,7 +102,7 @@ def test_addresses_nobody_can_read_cost_the_peer_nothing_else() -> None:
         b"\xff\xff\xff",
         b"\x04\x7f",
         bytes(2000),
-        LOOPBACK.with_peer_id(peer(2)).encode(),
+        Multiaddr.parse("/ip4/10.0.0.2/tcp/1").with_peer_id(peer(2)).encode(),
         LOOPBACK.with_peer_id(peer(1)).encode(),
         LOOPBACK.encode(),
         quic.encode(),

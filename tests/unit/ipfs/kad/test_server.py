@@ -108,6 +108,8 @@ async def test_a_connected_client_is_told_when_it_is_asked_for() -> None:
         assert told[0] == where(client)
         assert len(told) == 20
         assert where(client) not in server.answer(FindNode(KEY)).closer_peers
+        itself = server.answer(FindNode(client.peer_id.multihash), sender=client.peer_id)
+        assert where(client) not in itself.closer_peers
 
 
 def test_a_provider_is_told_until_its_record_expires(server: Server) -> None:

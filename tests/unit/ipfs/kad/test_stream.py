@@ -1,37 +1,36 @@
 import asyncio
+from collections import Counter
 from contextlib import aclosing
+from random import Random
 
 import pytest
 
 from ipfs.cid import CID, Codec
-from ipfs.errors import PeerHungUp
 from ipfs.framing import encode_frame
-from ipfs.host import PeerAddress, Stream, StreamHandler
-from ipfs.kad.keyspace import key_of
+from ipfs.host import PeerAddress, Stream
+from ipfs.kad.keyspace import key_of, shared_prefix_bits
 from ipfs.kad.messages import (
-    AddProvider,
-    FindNode,
     GetProviders,
-    MessageType,
-    Ping,
-    Request,
     Response,
     decode_request,
     decode_response,
     encode_request,
 )
-from ipfs.kad.parameters import LAN_PROTOCOL_ID, PUBLIC_PROTOCOL_ID, KadParameters
+from ipfs.kad.parameters import LAN_PROTOCOL_ID, KadParameters
 from ipfs.kad.stream import Kademlia, Mode
-from ipfs.p2p.memory import MemoryHost, MemoryNetwork
-from ipfs.p2p.multiaddr import Multiaddr
-from ipfs.routing import Routing
-from tests.support.kad import Clock, dht, nearest, peer, read_frames, where
-
-CAT = CID.of(Codec.RAW, b"cat")
-
-
-async def providers_of(node: Routing, cid: CID = CAT, count_max: int = 20) -> list[PeerAddress]:
-    return [provider async for provider in node.find_providers(cid, count_max=count_max)]
+from ipfs.p2p.memory import MemoryNetwork
+from tests.support.kad import (
+    CAT,
+    Clock,
+    dht,
+    nearest,
+    never_answer,
+    peer,
+    providers_of,
+    read_frames,
+    tell_of,
+    where,
+)
 
 
 async def test_what_one_node_provides_any_other_finds() -> None:
@@ -81,15 +80,30 @@ async def test_many_providers_are_found_each_once_and_no_more_than_asked() -> No
         assert len(await providers_of(net.nodes[11], count_max=2)) == 2
 
 
+def requests_under_way() -> int:
+    names = [getattr(task.get_coro(), "__qualname__", "") for task in asyncio.all_tasks()]
+    return names.count(Kademlia._try.__qualname__)
+
+
 async def test_an_iterator_closed_early_leaves_nothing_running() -> None:
-    async with dht(12) as net:
+    async with MemoryNetwork() as network:
+        teller, mute, host = network.add_host(), network.add_host(), network.add_host()
+        teller.handle(LAN_PROTOCOL_ID, tell_of(where(teller)))
+        mute.handle(LAN_PROTOCOL_ID, never_answer)
+        node = Kademlia(host)
+        await host.connect(where(teller))
+        await host.connect(where(mute))
+        async with aclosing(node.find_providers(CAT)) as found:
+            assert await anext(found) == where(teller)
+            assert requests_under_way() == 1
+        assert requests_under_way() == 0
+
+
+async def test_a_keeper_finds_what_it_keeps_when_nobody_else_is_left() -> None:
+    async with dht(5) as net:
         await net.nodes[1].provide(CAT)
-        before = asyncio.all_tasks()
-        async with aclosing(net.nodes[11].find_providers(CAT)) as found:
-            async for _ in found:
-                break
-        left = {task for task in asyncio.all_tasks() - before if "answer" not in repr(task)}
-        assert not left
+        net.die([0, 1, 2, 3])
+        assert await providers_of(net.nodes[4]) == [where(net.hosts[1])]
 
 
 async def test_a_third_of_the_nodes_die_and_the_rest_still_find() -> None:
@@ -111,6 +125,37 @@ async def test_the_dead_leave_the_table_and_the_silent_are_asked_for_a_sign_of_l
         assert net.hosts[8].peer_id in net.nodes[2].table
 
 
+async def test_the_silent_are_pinged_even_where_no_lookup_passes() -> None:
+    async with dht(16) as net:
+        few = KadParameters(k=2, beta=1, refresh_prefix_bits_max=0)
+        host = net.host()
+        node = Kademlia(host, parameters=few, clock=net.clock)
+        for server in net.hosts[:16]:
+            await host.connect(where(server))
+        known = node.table.closest(key_of(host.peer_id.multihash), 16)
+        assert len(known) > 4
+        net.die(number for number in range(16) if net.hosts[number].peer_id in known[2:])
+        net.clock.passes(hours=1)
+        await node.upkeep()
+        assert not set(known[2:]) & set(node.table)
+        assert set(known[:2]) <= set(node.table)
+
+
+async def test_upkeep_fills_every_bucket_that_the_network_can_fill() -> None:
+    async with dht(16) as net:
+        host = net.host()
+        few = KadParameters(k=2, beta=1)
+        node = Kademlia(host, parameters=few, clock=net.clock, random=Random(1))
+        await host.connect(where(net.hosts[0]))
+        await node.upkeep()
+
+        own = key_of(host.peer_id.multihash)
+        keys = [key_of(server.peer_id.multihash) for server in net.hosts[:16]]
+        reachable = Counter(shared_prefix_bits(own, key) for key in keys)
+        held = Counter(shared_prefix_bits(own, key_of(it.multihash)) for it in node.table)
+        assert held == {bucket: min(count, 2) for bucket, count in reachable.items()}
+
+
 async def test_nobody_to_tell_is_zero_and_is_told_later() -> None:
     async with MemoryNetwork() as network:
         clock, host, late = Clock(), network.add_host(), network.add_host()
@@ -128,21 +173,31 @@ async def test_nobody_to_tell_is_zero_and_is_told_later() -> None:
         assert await providers_of(other) == [where(host)]
 
 
-async def test_records_last_two_days_and_are_renewed_before() -> None:
+async def test_records_last_two_days_and_are_renewed_after_22_hours() -> None:
     async with dht(6) as net:
-        await net.nodes[1].provide(CAT)
-        net.clock.passes(hours=47)
-        assert await providers_of(net.nodes[4]) == [where(net.hosts[1])]
-        net.clock.passes(hours=1)
-        assert await providers_of(net.nodes[4]) == []
-
-        await net.nodes[1].upkeep()
+        provider, asker = net.nodes[1], net.nodes[4]
+        await provider.provide(CAT)
         net.clock.passes(hours=21)
+        await provider.upkeep()
+        net.clock.passes(hours=26.9)
+        assert await providers_of(asker) == [where(net.hosts[1])]
+        net.clock.passes(hours=0.1)
+        assert await providers_of(asker) == [], "after 21 hours it was too early to renew"
+
+        await provider.upkeep()
+        net.clock.passes(hours=22)
+        await provider.upkeep()
+        net.clock.passes(hours=47.9)
+        assert await providers_of(asker) == [where(net.hosts[1])]
+
+
+async def test_upkeep_forgets_the_records_that_have_expired() -> None:
+    async with dht(2) as net:
+        await net.nodes[0].provide(CAT)
+        assert len(net.nodes[1]._records) == 1
+        net.clock.passes(hours=48)
         await net.nodes[1].upkeep()
-        net.clock.passes(hours=26)
-        assert len(await providers_of(net.nodes[4])) == 1, "the 21st hour was too early to renew"
-        net.clock.passes(hours=1)
-        assert await providers_of(net.nodes[4]) == []
+        assert len(net.nodes[1]._records) == 0
 
 
 async def test_a_client_asks_and_announces_but_is_in_no_table() -> None:
@@ -173,130 +228,23 @@ async def test_a_dht_with_another_protocol_id_is_another_dht() -> None:
         assert len(net.nodes[0].table) == 2
 
 
-async def test_the_public_dht_neither_tells_nor_believes_private_addresses() -> None:
+async def test_run_tries_again_what_found_nobody_until_it_is_cancelled() -> None:
     async with MemoryNetwork() as network:
-        public = Multiaddr.parse("/ip4/1.1.1.1/tcp/4001")
-        host, teller, told = network.add_host(), network.add_host(), network.add_host()
-        node = Kademlia(host, protocol_id=PUBLIC_PROTOCOL_ID)
-        heard: list[Request] = []
+        host, late = network.add_host(), network.add_host()
+        node = Kademlia(host, parameters=KadParameters(refresh_seconds=0))
+        other = Kademlia(late)
+        network.take_down(late.peer_id)
+        await node.bootstrap([where(late)])
+        assert await node.provide(CAT) == 0
 
-        async def tell(stream: Stream) -> None:
-            [frame] = await read_frames(stream)
-            heard.append(request := decode_request(frame))
-            if not isinstance(request, AddProvider):
-                provider = PeerAddress(peer(1), (*told.addresses, public))
-                response = Response(request.message_type, (where(told),), (provider,))
-                await stream.write(encode_frame(response.encode()))
-            await stream.close_write()
-
-        teller.handle(PUBLIC_PROTOCOL_ID, tell)
-        told.handle(PUBLIC_PROTOCOL_ID, tell)
-        await host.connect(where(teller))
-        assert await providers_of(node) == [PeerAddress(peer(1), (public,))]
-        assert await node.provide(CAT) == 1, "the private address of the other was not dialled"
-        assert heard[-1] == AddProvider(CAT.multihash, (PeerAddress(host.peer_id),))
-
-
-async def open_to(net_host: MemoryHost, other: MemoryHost) -> Stream:
-    await other.connect(where(net_host))
-    stream, _ = await other.open_stream(net_host.peer_id, [LAN_PROTOCOL_ID])
-    return stream
-
-
-async def test_one_stream_carries_many_requests_and_one_response_to_each() -> None:
-    async with dht(3) as net:
-        asker = net.host()
-        stream = await open_to(net.hosts[0], asker)
-        requests: list[Request] = [
-            Ping(),
-            AddProvider(CAT.multihash, (where(asker),)),
-            GetProviders(CAT.multihash),
-            FindNode(net.hosts[1].peer_id.multihash),
-        ]
-        for byte in b"".join(encode_frame(encode_request(it)) for it in requests):
-            await stream.write(bytes([byte]))
-        await stream.close_write()
-        ping, providers, peers = await read_frames(stream)
-        assert decode_response(ping, requests[0]) == Response(MessageType.PING)
-        assert decode_response(providers, requests[2]).provider_peers == (where(asker),)
-        assert where(net.hosts[1]) in decode_response(peers, requests[3]).closer_peers
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        encode_frame(b"\x08\x04"),
-        encode_frame(encode_request(AddProvider(CAT.multihash, (PeerAddress(peer(1)),)))),
-        b"\x80\x80\x80\x80\x80\x20",
-        encode_frame(b"\x08\x05")[:-1],
-    ],
-    ids=["no key", "for another provider", "2^40 bytes", "cut"],
-)
-async def test_a_peer_at_fault_loses_its_stream_and_nothing_else(data: bytes) -> None:
-    async with dht(2) as net:
-        host = net.host()
-        stream = await open_to(net.hosts[0], host)
-        await stream.write(data)
-        await stream.close_write()
-        with pytest.raises(PeerHungUp):
-            await stream.read(1)
-        again = await open_to(net.hosts[0], host)
-        await again.write(encode_frame(encode_request(Ping())))
-        assert len(await read_frames(again, until_end=False)) == 1
-
-
-async def never_answer(stream: Stream) -> None:
-    while await stream.read(1 << 16):
-        pass
-    await asyncio.Event().wait()
-
-
-async def answer_of_another_type(stream: Stream) -> None:
-    await stream.write(encode_frame(Response(MessageType.PING).encode()))
-    await stream.close_write()
-
-
-async def garble(stream: Stream) -> None:
-    await stream.write(encode_frame(b"\xff" * 100))
-
-
-async def end_at_once(stream: Stream) -> None:
-    await stream.close_write()
-
-
-@pytest.mark.parametrize("behave", [never_answer, answer_of_another_type, garble, end_at_once])
-async def test_a_server_that_does_not_answer_as_it_should_leaves_the_table(
-    behave: StreamHandler,
-) -> None:
-    async with MemoryNetwork() as network:
-        bad, host = network.add_host(), network.add_host()
-        bad.handle(LAN_PROTOCOL_ID, behave)
-        node = Kademlia(host, parameters=KadParameters(request_seconds_max=0.05))
-        await host.connect(where(bad))
-        assert bad.peer_id in node.table, "it says that it serves the DHT"
-        assert await providers_of(node) == []
-        assert bad.peer_id not in node.table
-
-
-@pytest.mark.parametrize("data", [b"", encode_frame(encode_request(Ping()))[:-1]])
-async def test_a_stream_that_asks_nothing_is_cut(data: bytes) -> None:
-    async with MemoryNetwork() as network:
-        host = network.add_host()
-        Kademlia(host, parameters=KadParameters(idle_seconds_max=0.01))
-        stream = await open_to(host, network.add_host())
-        await stream.write(data)
-        with pytest.raises(PeerHungUp):
-            await stream.read(1)
-
-
-async def test_a_peer_that_does_not_read_its_answers_is_cut() -> None:
-    async with MemoryNetwork() as network:
-        host = network.add_host()
-        Kademlia(host, parameters=KadParameters(idle_seconds_max=0.05))
-        stream = await open_to(host, network.add_host())
-        request = encode_frame(encode_request(FindNode(host.peer_id.multihash)))
-        with pytest.raises(PeerHungUp):
-            await stream.write(request * 100_000)
+        running = asyncio.create_task(node.run())
+        network.bring_up(late.peer_id)
+        async with asyncio.timeout(10):
+            while not await providers_of(other):  # noqa: ASYNC110 - a record lands without event
+                await asyncio.sleep(0)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
 
 
 async def test_providers_whose_address_nobody_told_come_last_and_once() -> None:
@@ -320,43 +268,3 @@ async def test_providers_whose_address_nobody_told_come_last_and_once() -> None:
             found_later,
             lost,
         ]
-
-
-async def test_a_liar_who_always_knows_someone_nearer_ends_with_the_asks() -> None:
-    async with MemoryNetwork() as network:
-        liar, host = network.add_host(), network.add_host()
-        asked = 0
-
-        async def lie(stream: Stream) -> None:
-            nonlocal asked
-            [frame] = await read_frames(stream)
-            request = decode_request(frame)
-            asked += 1
-            fakes = [PeerAddress(peer(asked * 20 + i), liar.addresses) for i in range(20)]
-            await stream.write(encode_frame(Response(request.message_type, tuple(fakes)).encode()))
-            await stream.close_write()
-
-        liar.handle(LAN_PROTOCOL_ID, lie)
-        node = Kademlia(host, parameters=KadParameters(asks_max=50))
-        await host.connect(where(liar))
-        assert await providers_of(node) == []
-        assert set(node.table) == {liar.peer_id}, "who only is talked about is not in the table"
-
-
-async def test_run_tries_again_what_found_nobody_until_it_is_cancelled() -> None:
-    async with MemoryNetwork() as network:
-        host, late = network.add_host(), network.add_host()
-        node = Kademlia(host, parameters=KadParameters(refresh_seconds=0))
-        other = Kademlia(late)
-        network.take_down(late.peer_id)
-        await node.bootstrap([where(late)])
-        assert await node.provide(CAT) == 0
-
-        running = asyncio.create_task(node.run())
-        network.bring_up(late.peer_id)
-        async with asyncio.timeout(10):
-            while not await providers_of(other):  # noqa: ASYNC110 - a record lands without event
-                await asyncio.sleep(0)
-        running.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await running
