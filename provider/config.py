@@ -1,0 +1,117 @@
+"""What the operator of a provider may set: `provider.toml`."""
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from chain.amount import parse_amount
+from chain.config import Settings
+from chain.policy import POLICIES, Policy
+from chain.units import Atto
+from ipfs.kad.parameters import LAN_PROTOCOL_ID
+from proofs.parameters import ProofType
+from proofs.piece import PIECE_BYTES_MIN
+from proofs.registry import parameters_of
+from provider.offer import Terms
+
+
+def _amount(value: object) -> object:
+    return parse_amount(value) if isinstance(value, str) else value
+
+
+Amount = Annotated[Atto, BeforeValidator(_amount)]
+"""Tokens as `"12.5"`, or `"17 atto"`; a bare number is atto."""
+
+Count = Annotated[int, Field(ge=1)]
+
+
+class ProviderConfig(Settings):
+    """One provider's settings; every one has a default that runs on one machine."""
+
+    ledger_url: str = Field(default="http://127.0.0.1:8650", pattern=r"^https?://")
+    network: Literal["dev", "laptop", "main"] = "dev"
+    """Which network the ledger must be of."""
+
+    listen: tuple[str, ...] = ("/ip4/127.0.0.1/tcp/0",)
+    """Multiaddrs; port 0 for any that is free."""
+
+    announce: tuple[str, ...] = ()
+    """Multiaddrs to be reached at, where they are not those listened on (NAT, a public name)."""
+
+    bootstrap: tuple[str, ...] = ()
+    """Multiaddrs with /p2p/ of DHT peers to join through, besides the ledger's registry."""
+
+    kad_protocol_id: str = LAN_PROTOCOL_ID
+    api_host: str = "127.0.0.1"
+    api_port: Annotated[int, Field(ge=0, le=65_535)] = 0
+    """0: any that is free."""
+
+    api_allowed_hosts: tuple[str, ...] = ()
+    """Names under which browsers may reach it, besides loopback and `api_host`."""
+
+    proof_type: ProofType | None = None
+    """The kind of sector to seal; None: the network's own choice of it."""
+
+    capacity_bytes: Count = 20 << 30
+    """What sectors and unsealed blocks may take on the disk."""
+
+    price_atto_per_gib_epoch: Amount = Atto(10**12)
+    retrieval_price_atto_per_gib: Amount = Atto(0)
+    piece_size_bytes_min: Annotated[int, Field(ge=PIECE_BYTES_MIN)] = PIECE_BYTES_MIN
+    piece_size_bytes_max: Count | None = None
+    """None: a whole sector."""
+
+    duration_epochs_max: Count | None = None
+    """None: as long as the network allows."""
+
+    draws_faucet: bool = True
+    """Fill an empty owner's account from the faucet, on networks that have one."""
+
+    pack_wait_epochs: Annotated[int, Field(ge=0)] = 1
+    """How long a published piece waits for company in its sector."""
+
+    sealing_workers: Count = 1
+    """Processes that seal or prove replication; each takes a core and 2 sectors of memory."""
+
+    fetches_max: Count = 4
+    """Pieces that are fetched at a time."""
+
+    fetches_open_max: Count = 64
+    """Proposals accepted whose pieces have not come yet; above it the answer is `busy`."""
+
+    fetch_idle_seconds: Annotated[float, Field(gt=0)] = 15
+    """A client that owes a block and is silent for so long is given up until the next try."""
+
+    def sector_kind(self, policy: Policy) -> ProofType:
+        """Return the kind of sector to seal: the one set, else the largest that a test network has
+        for trying out, else the smallest real one.
+        """
+        if self.proof_type is not None:
+            return self.proof_type
+        kinds = [rule.proof_type for rule in policy.sectors]
+        trials = [kind for kind in kinds if parameters_of(kind).for_tests]
+        size_bytes = {kind: parameters_of(kind).sector_size_bytes for kind in kinds}
+        return (
+            max(trials, key=size_bytes.__getitem__)
+            if trials
+            else min(kinds, key=size_bytes.__getitem__)
+        )
+
+    def terms(self, policy: Policy) -> Terms:
+        """Return what is sold on a network."""
+        kind = self.sector_kind(policy)
+        longest_epochs = policy.deal_periods_max * policy.proving_period_epochs
+        sector_size_bytes = parameters_of(kind).sector_size_bytes
+        return Terms(
+            proof_type=kind,
+            price_atto_per_gib_epoch=self.price_atto_per_gib_epoch,
+            piece_size_bytes_min=self.piece_size_bytes_min,
+            piece_size_bytes_max=self.piece_size_bytes_max or sector_size_bytes,
+            duration_epochs_max=self.duration_epochs_max or longest_epochs,
+            retrieval_price_atto_per_gib=self.retrieval_price_atto_per_gib,
+        )
+
+    @property
+    def address_prefix(self) -> str:
+        """Return how addresses of this network begin."""
+        return POLICIES[self.network].address_prefix

@@ -1,0 +1,290 @@
+"""The composition root of a provider: settings and keys in, a node at work until cancelled."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from chain.block import Genesis
+from chain.config import ConfigError
+from chain.disk import locked
+from chain.http import serving
+from chain.ledger import Ledger
+from chain.provider import Provider
+from chain.remote import RemoteLedger
+from chain.sender import Sender
+from chain.units import ProviderId
+from ipfs.bitswap.stream import Bitswap
+from ipfs.blockstore import Blockstore
+from ipfs.disk import DiskBlockstore
+from ipfs.errors import MalformedBytes
+from ipfs.exchange import Exchange
+from ipfs.host import Host, PeerAddress
+from ipfs.kad.stream import Kademlia
+from ipfs.p2p.multiaddr import Multiaddr
+from ipfs.p2p.peer_id import PeerId
+from ipfs.p2p.swarm import Swarm
+from ipfs.routing import Routing
+from market.ask import network_cid
+from provider.config import ProviderConfig
+from provider.desk import Budget, Desk
+from provider.disk import SectorDisk
+from provider.duties import FetchPiece, ProveCommit, Seal
+from provider.enrolment import Applicant, enrol
+from provider.facts import FactsReader
+from provider.keys import ProviderKeys, load_keys
+from provider.node import ProviderNode
+from provider.roster import Roster
+from provider.sealing import SealingPool
+from provider.store import ProviderStore
+from provider.work import Workshop
+
+CONFIG_NAME: Final = "provider.toml"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyInfo:
+    """Where a provider that is ready can be found."""
+
+    provider_id: ProviderId
+    peer_id: str
+    addresses: tuple[str, ...]
+    api_url: str
+
+
+class LedgerForeign(Exception):
+    """The ledger is not of the network that the settings name."""
+
+    code = "ledger-foreign"
+
+    def __init__(self, *, expected: str, found: str) -> None:
+        super().__init__(f"the ledger is of network {found!r}, the settings name {expected!r}")
+        self.expected = expected
+        self.found = found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """The world that one provider works in: real, or in memory."""
+
+    ledger: Ledger
+    host: Host
+    exchange: Exchange
+    routing: Routing
+    blocks: Blockstore
+    sealing: SealingPool
+    store: ProviderStore
+    disk: SectorDisk
+
+
+async def run_provider(
+    folder: Path, config: ProviderConfig, *, on_ready: Callable[[ReadyInfo], None]
+) -> None:
+    """Be the provider whose keys and sectors a folder holds, until cancelled.
+
+    on_ready:  called once, when clients are answered and the network was told of us
+
+    Waits while the ledger is down. Raises `FolderLocked`, `KeyMissing`, `KeyFileOpen`,
+    `ConfigError`, `LedgerForeign`, `OwnerUnfunded`; `OSError` if an address is taken.
+    """
+    if not __debug__:
+        raise RuntimeError("holdfast does not run under -O: its asserts guard money")
+    with locked(folder):
+        keys = load_keys(folder)
+        async with RemoteLedger(config.ledger_url) as ledger:
+            genesis = await _genesis_of(ledger, config)
+            async with _surroundings(folder, config, keys, ledger) as (around, routing):
+                node = await open_node(config, keys, genesis, around)
+                await _run(folder, config, node, genesis, around, routing, on_ready)
+
+
+async def open_node(
+    config: ProviderConfig, keys: ProviderKeys, genesis: Genesis, around: Surroundings
+) -> ProviderNode:
+    """Enrol with the ledger and read the facts for the first time; return the node, not running.
+
+    Raises `OwnerUnfunded`, `LedgerError`, `LedgerUnreachable`.
+    """
+    policy, ledger = genesis.policy, around.ledger
+    prefix = policy.address_prefix
+    owner, worker = (Sender(ledger, key, prefix) for key in (keys.owner, keys.worker))
+    applicant = Applicant(
+        owner=owner,
+        worker=worker,
+        peer_id=str(around.host.peer_id),
+        addresses=tuple(map(str, around.host.addresses)),
+        draws_faucet=config.draws_faucet,
+    )
+    provider = await enrol(applicant, ledger, policy)
+    reader = FactsReader(
+        ledger=ledger,
+        store=around.store,
+        terms=config.terms(policy),
+        provider_id=provider.id,
+        chain_id=genesis.chain_id,
+        policy=policy,
+        pack_wait_epochs=config.pack_wait_epochs,
+    )
+    shop = _workshop(config, genesis, provider.id, worker, around)
+    desk = Desk(
+        shop,
+        await reader.at((await ledger.head()).header.epoch),
+        owner=owner.address,
+        worker=keys.worker,
+        budget=Budget(config.capacity_bytes, config.fetches_open_max, config.sealing_workers),
+        turns=asyncio.Lock(),
+    )
+    limits = {
+        FetchPiece: config.fetches_max,
+        Seal: config.sealing_workers,
+        ProveCommit: config.sealing_workers,
+    }
+    return ProviderNode(shop, desk, Roster(limits), host=around.host, facts=reader)
+
+
+def _workshop(
+    config: ProviderConfig,
+    genesis: Genesis,
+    provider_id: ProviderId,
+    worker: Sender,
+    around: Surroundings,
+) -> Workshop:
+    return Workshop(
+        chain_id=genesis.chain_id,
+        policy=genesis.policy,
+        provider_id=provider_id,
+        proof_type=config.sector_kind(genesis.policy),
+        fetch_idle_seconds=config.fetch_idle_seconds,
+        ledger=around.ledger,
+        sender=worker,
+        store=around.store,
+        disk=around.disk,
+        sealing=around.sealing,
+        blocks=around.blocks,
+        exchange=around.exchange,
+        routing=around.routing,
+        transfers={},
+        warn=log.warning,
+    )
+
+
+async def _genesis_of(ledger: RemoteLedger, config: ProviderConfig) -> Genesis:
+    """Return where the chain began, as soon as the ledger answers."""
+    async for _ in ledger.heads():
+        break
+    genesis = await ledger.genesis()
+    if genesis.policy.name != config.network:
+        raise LedgerForeign(expected=config.network, found=genesis.policy.name)
+    return genesis
+
+
+@asynccontextmanager
+async def _surroundings(
+    folder: Path, config: ProviderConfig, keys: ProviderKeys, ledger: Ledger
+) -> AsyncIterator[tuple[Surroundings, Kademlia]]:
+    with ExitStack() as opened:
+        blocks = opened.enter_context(DiskBlockstore(folder / "blocks"))
+        store = ProviderStore(f"sqlite:///{folder / 'provider.sqlite'}")
+        opened.callback(store.close)
+        async with (
+            SealingPool(workers_max=config.sealing_workers) as sealing,
+            Swarm(
+                keys.peer,
+                listen=_addresses(folder, "listen", config.listen),
+                announce=_addresses(folder, "announce", config.announce),
+            ) as host,
+            Bitswap(host, blocks) as bitswap,
+        ):
+            routing = Kademlia(host, protocol_id=config.kad_protocol_id)
+            yield (
+                Surroundings(
+                    ledger=ledger,
+                    host=host,
+                    exchange=bitswap,
+                    routing=routing,
+                    blocks=blocks,
+                    sealing=sealing,
+                    store=store,
+                    disk=SectorDisk(folder),
+                ),
+                routing,
+            )
+
+
+async def _run(
+    folder: Path,
+    config: ProviderConfig,
+    node: ProviderNode,
+    genesis: Genesis,
+    around: Surroundings,
+    routing: Kademlia,
+    on_ready: Callable[[ReadyInfo], None],
+) -> None:
+    from provider.api import create_app
+
+    await routing.bootstrap(await _known_peers(folder, config, around))
+    await routing.provide(network_cid(genesis.chain_id))
+    node.serve()
+    async with (
+        serving(
+            create_app(node),
+            host=config.api_host,
+            port=config.api_port,
+            allowed_hosts=config.api_allowed_hosts,
+        ) as api_url,
+        asyncio.TaskGroup() as tasks,
+    ):
+        tasks.create_task(routing.run())
+        tasks.create_task(_announce_pieces(around))
+        tasks.create_task(node.run())
+        addresses = tuple(map(str, around.host.addresses))
+        on_ready(ReadyInfo(node.provider_id, str(around.host.peer_id), addresses, api_url))
+
+
+async def _known_peers(
+    folder: Path, config: ProviderConfig, around: Surroundings
+) -> list[PeerAddress]:
+    """Return the DHT peers to join through: those set, and the registry's other providers."""
+    peers = [_bootstrap_peer(folder, text) for text in config.bootstrap]
+    for provider in await around.ledger.providers():
+        try:
+            peer = _registered_peer(provider)
+        except MalformedBytes as error:
+            log.info("provider %s is registered wrongly: %s", provider.id, error)
+            continue
+        if peer.peer_id != around.host.peer_id:
+            peers.append(peer)
+    return peers
+
+
+def _bootstrap_peer(folder: Path, text: str) -> PeerAddress:
+    [address] = _addresses(folder, "bootstrap", (text,))
+    bare = address.without_peer_id()
+    if address.peer_id is None or bare is None:
+        reason = f"{text} must be an address that ends in /p2p/ and a peer id"
+        raise ConfigError(folder / CONFIG_NAME, key="bootstrap", line=None, reason=reason)
+    return PeerAddress(address.peer_id, (bare,))
+
+
+def _registered_peer(provider: Provider) -> PeerAddress:
+    addresses = tuple(Multiaddr.parse(address) for address in provider.addresses)
+    return PeerAddress(PeerId.parse(provider.peer_id), addresses)
+
+
+async def _announce_pieces(around: Surroundings) -> None:
+    """Say again what we hold: records of an earlier run were this peer's to renew."""
+    for promise in await around.store.promises():
+        if promise.is_received:
+            await around.routing.provide(promise.proposal.root_cid)
+
+
+def _addresses(folder: Path, key: str, texts: Iterable[str]) -> list[Multiaddr]:
+    try:
+        return [Multiaddr.parse(text) for text in texts]
+    except MalformedBytes as error:
+        raise ConfigError(folder / CONFIG_NAME, key=key, line=None, reason=str(error)) from error

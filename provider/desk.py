@@ -1,0 +1,138 @@
+"""Where clients are answered: the price, their proposals, and how those stand."""
+
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+
+from chain.keys import Address, SigningKey
+from chain.ledger import LedgerUnreachable
+from chain.provider import Ask, SignedAsk
+from ipfs.cid import CID
+from market.messages import Accept, Progress, Propose, Reject, RejectCode, Status
+from market.negotiation import Listener, ProviderNegotiation
+from provider.admission import Capacity, capacity_left, decide, fetch_by_epoch
+from provider.facts import Facts
+from provider.offer import is_offered
+from provider.promise import Promise, client_of
+from provider.status import status_of
+from provider.work import Workshop
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What the operator lets the provider take on."""
+
+    capacity_bytes: int
+    fetches_open_max: int
+    sealing_workers: int
+
+
+class Desk:
+    """Answers for one provider, from the facts at the last head.
+
+    turns:  lets one proposal at a time be decided on, or two would get the same space
+    """
+
+    def __init__(
+        self,
+        shop: Workshop,
+        facts: Facts,
+        *,
+        owner: Address,
+        worker: SigningKey,
+        budget: Budget,
+        turns: AbstractAsyncContextManager[object],
+    ) -> None:
+        self.facts = facts
+        self._shop = shop
+        self._owner = owner
+        self._worker = worker
+        self._budget = budget
+        self._turns = turns
+
+    @property
+    def ask(self) -> Ask:
+        """What is sold now, as the registry has it once it does."""
+        facts = self.facts
+        if facts.posted_ask is not None and is_offered(
+            facts.posted_ask, facts.offer, head_epoch=facts.head_epoch
+        ):
+            return facts.posted_ask
+        return facts.offer
+
+    def signed_ask(self) -> SignedAsk:
+        """Return the ask, signed."""
+        return SignedAsk.sign(self.ask, self._worker)
+
+    async def consider(self, propose: Propose) -> Accept | Reject:
+        """Answer a proposal; an acceptance is durable before it is returned.
+
+        Raises `MalformedBytes` if the proposal names no peer to fetch from.
+        """
+        client_of(propose)
+        async with self._turns:
+            known = await self._shop.store.promise(propose.proposal.cid)
+            negotiation = ProviderNegotiation(
+                Listener(
+                    chain_id=self._shop.chain_id,
+                    provider_id=self._shop.provider_id,
+                    head_epoch=self.facts.head_epoch,
+                    is_known=lambda _: known is not None,
+                )
+            )
+            negotiation.receive(propose)
+            if negotiation.answer is None:
+                await self._decide(propose, negotiation)
+            assert negotiation.answer is not None, "a decision is an answer"
+            return negotiation.answer
+
+    async def status(self, proposal_cid: CID) -> Status:
+        """Return how a proposal stands."""
+        promise = await self._shop.store.promise(proposal_cid)
+        if promise is None:
+            return Status(proposal_cid=proposal_cid, progress=Progress.UNKNOWN)
+        return self.status_of(promise)
+
+    def status_of(self, promise: Promise) -> Status:
+        """Return how a promise stands."""
+        return status_of(
+            promise,
+            self.facts,
+            transfers=self._shop.transfers,
+            sealing=self._shop.sealing.progress,
+        )
+
+    async def capacity(self) -> Capacity:
+        """Return what is left to promise. Raises `LedgerUnreachable`."""
+        account = (await self._shop.ledger.sender(self._owner)).account
+        return capacity_left(
+            await self._shop.store.promises(),
+            await self._shop.store.plans(),
+            published=self.facts.deals.keys(),
+            proof_type=self._shop.proof_type,
+            limit_bytes=self._budget.capacity_bytes,
+            disk_free_bytes=await self._shop.disk.free_bytes(),
+            sealing_workers=self._budget.sealing_workers,
+            free_atto=account.free_atto,
+            fetches_open_max=self._budget.fetches_open_max,
+        )
+
+    async def _decide(self, propose: Propose, negotiation: ProviderNegotiation) -> None:
+        facts = self.facts
+        try:
+            capacity = await self.capacity()
+        except LedgerUnreachable as error:
+            negotiation.reject(RejectCode.BUSY, str(error))
+            return
+        objection = decide(
+            propose.proposal,
+            ask=self.ask,
+            policy=facts.policy,
+            head_epoch=facts.head_epoch,
+            capacity=capacity,
+        )
+        if objection is not None:
+            negotiation.reject(objection.code, objection.reason)
+            return
+        last_epoch = fetch_by_epoch(propose.proposal, facts.rule(facts.proof_type))
+        acceptance = negotiation.accept(fetch_by_epoch=last_epoch, worker=self._worker)
+        await self._shop.store.add_promise(Promise(propose=propose, acceptance=acceptance))

@@ -1,0 +1,133 @@
+"""Where a provider's sectors lie, and what is read and written there.
+
+    sectors/<number>/staging/   the pieces as CARs and the padded data, until the replica is proven
+    sectors/<number>/replica/   the sealed sector, as `proofs.sealed` lays it out
+
+Everything that takes long runs in a thread.
+"""
+
+import asyncio
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from chain.units import SectorNumber
+from ipfs.blockstore import Blockstore
+from ipfs.car import car_of
+from ipfs.cid import CID
+from proofs import registry
+from proofs.parameters import ProofParameters
+from proofs.piece import CommPHasher, PieceCommitment, layout
+from proofs.post import WindowStatement
+from proofs.sealed import drop_proving_cache, read_manifest
+from provider.blocks import free_blocks
+
+
+@dataclass(frozen=True, slots=True)
+class StagedSector:
+    """What sealing works on.
+
+    pieces:  each piece's payload file, and its offset in the padded sector
+    """
+
+    pieces: tuple[tuple[Path, int], ...]
+    data_path: Path
+    folder: Path
+
+
+class SectorDisk:
+    """The sectors of one provider, in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    async def free_bytes(self) -> int:
+        """Return how much room the file system has."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return (await asyncio.to_thread(shutil.disk_usage, self._folder)).free
+
+    async def stage(
+        self,
+        number: SectorNumber,
+        replica_id: bytes,
+        pieces: Sequence[tuple[CID, int]],
+        *,
+        blocks: Blockstore,
+        sector_size_bytes: int,
+    ) -> StagedSector:
+        """Write a sector's pieces to files for sealing; what another ticket left is deleted.
+
+        pieces:  each piece's root and padded size, in the order in which they lie
+        """
+
+        def stage() -> StagedSector:
+            folder = self.replica_folder(number)
+            manifest = read_manifest(folder)
+            if manifest is not None and manifest.replica_id != replica_id:
+                shutil.rmtree(folder)
+            staging = self._staging_folder(number)
+            staging.mkdir(parents=True, exist_ok=True)
+            offsets = layout([size_bytes for _, size_bytes in pieces], sector_size_bytes)
+            staged = []
+            for at, ((root, _), offset) in enumerate(zip(pieces, offsets, strict=True)):
+                path = staging / f"{at}.car"
+                with path.open("wb") as file:
+                    file.writelines(car_of(blocks, root))
+                staged.append((path, offset))
+            return StagedSector(tuple(staged), staging / "data", folder)
+
+        return await asyncio.to_thread(stage)
+
+    async def unstage(self, number: SectorNumber) -> None:
+        """Delete what sealing worked on."""
+        await asyncio.to_thread(_delete, self._staging_folder(number))
+
+    async def trim(self, number: SectorNumber, parameters: ProofParameters) -> None:
+        """Delete what only sealing and the proof of replication needed."""
+        await self.unstage(number)
+        await asyncio.to_thread(drop_proving_cache, self.replica_folder(number), parameters)
+
+    async def clear(self, number: SectorNumber) -> None:
+        """Delete everything of a sector; nothing there is no error."""
+        await asyncio.to_thread(_delete, self._sector_folder(number))
+
+    async def prove_window(self, statement: WindowStatement, number: SectorNumber) -> bytes:
+        """Answer a window's challenges for one sector; reads kilobytes.
+
+        Raises `WrongSector` if it is not there, `OSError` from the disk.
+        """
+        folder = self.replica_folder(number)
+        return await asyncio.to_thread(registry.prove_window, statement, folder)
+
+    def replica_folder(self, number: SectorNumber) -> Path:
+        """Return where the sealed sector lies."""
+        return self._sector_folder(number) / "replica"
+
+    def _sector_folder(self, number: SectorNumber) -> Path:
+        return self._folder / "sectors" / str(number)
+
+    def _staging_folder(self, number: SectorNumber) -> Path:
+        return self._sector_folder(number) / "staging"
+
+
+async def commitment_of(blocks: Blockstore, root: CID) -> PieceCommitment:
+    """Return the commitment to the CAR of a DAG that is whole in the store."""
+
+    def commit() -> PieceCommitment:
+        hasher = CommPHasher()
+        for chunk in car_of(blocks, root):
+            hasher.update(chunk)
+        return hasher.finish()
+
+    return await asyncio.to_thread(commit)
+
+
+async def free_dag(blocks: Blockstore, root: CID, *, kept_roots: Iterable[CID]) -> None:
+    """Delete what is stored of a DAG, but for blocks that DAGs to be kept share with it."""
+    await asyncio.to_thread(free_blocks, blocks, root, kept_roots=kept_roots)
+
+
+def _delete(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)

@@ -1,0 +1,144 @@
+"""What a provider can have to do, by urgency; each duty says what it works on."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from chain.provider import Ask
+from chain.units import Epoch, SectorNumber
+from ipfs.cid import CID
+
+
+@dataclass(frozen=True, slots=True)
+class DealDuty:
+    """Something to be done for deals; not twice at a time for the same one."""
+
+    urgency: ClassVar[int]
+    due_epoch: Epoch
+    proposal_cids: tuple[CID, ...]
+
+    @property
+    def subjects(self) -> frozenset[object]:
+        """Return what no other duty may work on meanwhile."""
+        return frozenset(self.proposal_cids)
+
+
+@dataclass(frozen=True, slots=True)
+class SectorDuty:
+    """Something to be done for one sector; nothing else is done for it meanwhile."""
+
+    urgency: ClassVar[int]
+    due_epoch: Epoch
+    number: SectorNumber
+
+    @property
+    def subjects(self) -> frozenset[object]:
+        """Return what no other duty may work on meanwhile."""
+        return frozenset((self.number,))
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerWindow:
+    """Prove that these sectors' replicas are still there, before the window closes."""
+
+    urgency: ClassVar[int] = 0
+    due_epoch: Epoch
+    window_epoch: Epoch
+    numbers: tuple[SectorNumber, ...]
+
+    @property
+    def subjects(self) -> frozenset[object]:
+        """Return what no other duty may work on meanwhile: this window of these sectors only."""
+        return frozenset(("window", number, self.window_epoch) for number in self.numbers)
+
+
+class ProveCommit(SectorDuty):
+    """Answer the replication challenge."""
+
+    urgency = 1
+
+
+class PreCommit(SectorDuty):
+    """Commit to the sealed replica on the ledger."""
+
+    urgency = 2
+
+
+class Seal(SectorDuty):
+    """Make the replica, under a ticket that is not too old."""
+
+    urgency = 3
+
+
+class Assign(DealDuty):
+    """Give these published deals, in this order, a sector number of their own."""
+
+    urgency = 4
+
+
+class Publish(DealDuty):
+    """Open the deals on the ledger: their pieces are here."""
+
+    urgency = 5
+
+
+class FetchPiece(DealDuty):
+    """Bring the blocks here and check their commitment."""
+
+    urgency = 6
+
+
+class Trim(SectorDuty):
+    """Free what only sealing and the proof of replication needed."""
+
+    urgency = 7
+
+
+class ClearSector(SectorDuty):
+    """Free everything of a sector that is over, or will never be."""
+
+    urgency = 8
+
+
+@dataclass(frozen=True, slots=True)
+class OfferAsk:
+    """Put our current terms into the registry: they changed, or the old ask expires soon."""
+
+    urgency: ClassVar[int] = 10
+    due_epoch: Epoch
+    ask: Ask
+
+    @property
+    def subjects(self) -> frozenset[object]:
+        """Return what no other duty may work on meanwhile."""
+        return frozenset(("ask",))
+
+
+@dataclass(frozen=True, slots=True)
+class DropPromise(DealDuty):
+    """Close a promise that nothing more comes of, and free its blocks."""
+
+    urgency: ClassVar[int] = 9
+    reason: str
+
+
+Duty = (
+    AnswerWindow
+    | ProveCommit
+    | PreCommit
+    | Seal
+    | Assign
+    | Publish
+    | FetchPiece
+    | Trim
+    | ClearSector
+    | DropPromise
+    | OfferAsk
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing is to be done now: what is waited for, and when that ends by itself."""
+
+    what: str
+    until_epoch: Epoch

@@ -1,0 +1,171 @@
+"""The provider at work: at every head it does what is due, and it answers who asks."""
+
+import asyncio
+import logging
+from collections import Counter
+from typing import Final
+
+from chain.errors import LedgerError
+from chain.ledger import LedgerUnreachable
+from chain.units import ProviderId
+from ipfs.blockstore import BlockNotFound
+from ipfs.errors import PeerError
+from ipfs.host import Host, NetworkError
+from market.stream import serve_asks, serve_deals
+from provider.agenda import agenda
+from provider.desk import Desk
+from provider.duties import Duty
+from provider.facts import Facts, FactsReader
+from provider.roster import Key, Roster, key_of
+from provider.sealing import SealingFailed
+from provider.status import (
+    DealStatus,
+    ProviderStatus,
+    SectorStatus,
+    deal_status,
+    sector_status,
+)
+from provider.work import DutyRefused, ReplicaLost, Workshop, perform
+
+FAILURES: Final = (
+    LedgerError,
+    LedgerUnreachable,
+    DutyRefused,
+    ReplicaLost,
+    SealingFailed,
+    NetworkError,
+    PeerError,
+    BlockNotFound,
+    OSError,
+)
+"""What the world can do to a duty: it is logged, shown, and tried again a little later."""
+
+log = logging.getLogger(__name__)
+
+
+class ProviderNode:
+    """Does the agenda of every head until cancelled. Stopping is being cancelled at any point.
+
+    facts:  reads the facts at a head
+    """
+
+    def __init__(
+        self,
+        shop: Workshop,
+        desk: Desk,
+        roster: Roster,
+        *,
+        host: Host,
+        facts: FactsReader,
+    ) -> None:
+        self._shop = shop
+        self._desk = desk
+        self._roster = roster
+        self._host = host
+        self._facts = facts
+        self._head_epoch = desk.facts.head_epoch
+        self._news = asyncio.Event()
+        self._tasks: dict[Key, asyncio.Task[None]] = {}
+        self._troubles: dict[Key, str] = {}
+
+    @property
+    def provider_id(self) -> ProviderId:
+        """Our number in the registry."""
+        return self._shop.provider_id
+
+    def serve(self) -> None:
+        """Answer clients from now on."""
+        serve_asks(self._host, self._desk.signed_ask)
+        serve_deals(self._host, consider=self._desk.consider, status=self._desk.status)
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._follow_heads())
+            while True:
+                await self._news.wait()
+                self._news.clear()
+                try:
+                    facts = await self._facts.at(self._head_epoch)
+                except (LedgerUnreachable, LedgerError) as error:
+                    log.warning("the facts can't be read: %s", error)
+                    continue
+                self._take_turn(facts, group)
+
+    async def status(self) -> ProviderStatus:
+        """Return how the provider stands. Raises `LedgerUnreachable`."""
+        facts, capacity = self._desk.facts, await self._desk.capacity()
+        openings = [sector.window_epoch for sector in facts.sectors.values()]
+        progress = [self._desk.status_of(promise).progress for promise in facts.promises]
+        deals = facts.deals.values()
+        return ProviderStatus(
+            provider_id=self._shop.provider_id,
+            peer_id=str(self._host.peer_id),
+            addresses=tuple(map(str, self._host.addresses)),
+            head_epoch=facts.head_epoch,
+            ask=self._desk.ask,
+            deals=dict(Counter(progress)),
+            sectors=dict(Counter(sector.state for sector in facts.sectors.values())),
+            next_window_epoch=min((epoch for epoch in openings if epoch is not None), default=None),
+            used_bytes=capacity.used_bytes,
+            free_bytes=max(0, capacity.free_bytes),
+            windows_proven=sum(deal.windows_proven for deal in deals),
+            windows_missed=sum(deal.windows_missed for deal in deals),
+            under_way=tuple(map(_name, self._roster.under_way)),
+            troubles=tuple(self._troubles.values()),
+        )
+
+    async def deals(self) -> tuple[DealStatus, ...]:
+        """Return how every promise stands, closed ones too."""
+        facts = self._desk.facts
+        return tuple(
+            deal_status(promise, self._desk.status_of(promise), facts)
+            for promise in await self._shop.store.promises(closed=True)
+        )
+
+    async def sectors(self) -> tuple[SectorStatus, ...]:
+        """Return how every sector stands."""
+        facts = self._desk.facts
+        sealing = self._shop.sealing.progress
+        return tuple(sector_status(plan, facts, sealing) for plan in facts.plans)
+
+    async def _follow_heads(self) -> None:
+        async for head in self._shop.ledger.heads():
+            self._head_epoch = head.header.epoch
+            self._news.set()
+
+    def _take_turn(self, facts: Facts, group: asyncio.TaskGroup) -> None:
+        self._desk.facts = facts
+        duties = agenda(facts)
+        turn = self._roster.turn(duties, facts.head_epoch)
+        for key in self._troubles.keys() - {key_of(duty) for duty in duties}:
+            del self._troubles[key]
+        for key in turn.stop:
+            self._tasks[key].cancel()
+        for duty in turn.start:
+            self._tasks[key_of(duty)] = group.create_task(self._perform(duty))
+
+    async def _perform(self, duty: Duty) -> None:
+        """Do a duty to its end; what the world does to it is not ours to die of."""
+        log.info("%s: begun", _name(duty))
+        key, failed = key_of(duty), True
+        try:
+            await perform(duty, self._shop)
+            failed = False
+            self._troubles.pop(key, None)
+            log.info("%s: done", _name(duty))
+        except FAILURES as error:
+            self._troubles[key] = f"{_name(duty)}: {error}"
+            log.warning("%s: %s", _name(duty), error)
+        except asyncio.CancelledError:
+            log.info("%s: stopped", _name(duty))
+            raise
+        finally:
+            del self._tasks[key]
+            self._roster.ended(duty, self._head_epoch, failed=failed)
+            self._news.set()
+
+
+def _name(duty: Duty) -> str:
+    subjects = ", ".join(sorted(map(str, duty.subjects)))
+    return f"{type(duty).__name__}({subjects})"
