@@ -2,6 +2,7 @@
 
 import errno
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO, Final, TypeAlias
 
@@ -10,7 +11,7 @@ import numpy as np
 from proofs import kernels
 from proofs.fr32 import QUAD_PADDED_BYTES, QUAD_PAYLOAD_BYTES
 from proofs.graph import Graph
-from proofs.hashing import comm_r
+from proofs.hashing import NODE_BYTES, comm_r
 from proofs.kernels import field, fr32
 from proofs.kernels.arrays import NodeArray
 from proofs.kernels.parents import parents
@@ -123,30 +124,57 @@ def _seal_files(
     folder: Path,
     progress: Progress | None,
 ) -> SealedCommitments:
+    comm_d = _commit_data(parameters, data_path, folder, progress)
+    _label_layers(parameters, replica_id, folder, progress)
+    comm_c = _encode_and_commit_columns(parameters, folder, progress)
+    tree_r_last = create_nodes(folder / TREE_R_LAST, parameters.node_count - 1)
+    comm_r_last = _commit(open_nodes(folder / REPLICA), tree_r_last, "tree R", progress)
+    return SealedCommitments(comm_d, comm_c, comm_r_last, comm_r(comm_c, comm_r_last))
+
+
+def _commit_data(
+    parameters: ProofParameters, data_path: Path, folder: Path, progress: Progress | None
+) -> bytes:
     count = parameters.node_count
     tree_d = create_nodes(folder / TREE_D, 2 * count - 1)
     _copy_data(open_nodes(data_path), tree_d[:count])
-    comm_d = _commit(tree_d[:count], tree_d[count:], "tree D", progress)
+    return _commit(tree_d[:count], tree_d[count:], "tree D", progress)
 
-    graph = Graph(count, parameters.porep_id)
-    layers = [create_nodes(folder / layer_name(at + 1), count) for at in range(parameters.layers)]
-    for at, layer in enumerate(layers):
-        label_layer(graph, replica_id, at + 1, layers[at - 1] if at else None, layer, progress)
 
-    replica = create_nodes(folder / REPLICA, count)
+def _label_layers(
+    parameters: ProofParameters, replica_id: bytes, folder: Path, progress: Progress | None
+) -> None:
+    """Label every layer. Two are mapped at a time: a map counts as memory until it goes."""
+    graph = Graph(parameters.node_count, parameters.porep_id)
+    previous = None
+    for number in range(1, parameters.layers + 1):
+        layer = create_nodes(folder / layer_name(number), parameters.node_count)
+        label_layer(graph, replica_id, number, previous, layer, progress)
+        previous = layer
+
+
+def _encode_and_commit_columns(
+    parameters: ProofParameters, folder: Path, progress: Progress | None
+) -> bytes:
+    """Write the replica and the tree over columns; return CommC. Reads layers without maps."""
+    count = parameters.node_count
     tree_c = create_nodes(folder / TREE_C, 2 * count - 1)
     stage = _Stage("replica and columns", count, progress)
-    for start in range(0, count, _CHUNK_NODES):
-        chunk = slice(start, min(start + _CHUNK_NODES, count))
-        replica[chunk] = field.encode(tree_d[chunk], layers[-1][chunk])
-        columns = np.stack([layer[chunk] for layer in layers], axis=1)
-        kernels.level().hash_messages(columns.reshape(len(columns), -1), tree_c[chunk])
-        stage.advance(len(columns))
-
-    comm_c = _commit(tree_c[:count], tree_c[count:], "tree C", progress)
-    tree_r_last = create_nodes(folder / TREE_R_LAST, count - 1)
-    comm_r_last = _commit(replica, tree_r_last, "tree R", progress)
-    return SealedCommitments(comm_d, comm_c, comm_r_last, comm_r(comm_c, comm_r_last))
+    with ExitStack() as files:
+        data, *layers = (
+            files.enter_context((folder / name).open("rb"))
+            for name in (TREE_D, *map(layer_name, range(1, parameters.layers + 1)))
+        )
+        replica = files.enter_context((folder / REPLICA).open("wb"))
+        for start in range(0, count, _CHUNK_NODES):
+            chunk = slice(start, min(start + _CHUNK_NODES, count))
+            nodes_bytes = (chunk.stop - start) * NODE_BYTES
+            labels = [as_nodes(layer.read(nodes_bytes)) for layer in layers]
+            replica.write(field.encode(as_nodes(data.read(nodes_bytes)), labels[-1]).tobytes())
+            columns = np.stack(labels, axis=1)
+            kernels.level().hash_messages(columns.reshape(len(columns), -1), tree_c[chunk])
+            stage.advance(len(columns))
+    return _commit(tree_c[:count], tree_c[count:], "tree C", progress)
 
 
 def _copy_data(data: NodeArray, target: NodeArray) -> None:
