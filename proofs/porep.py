@@ -99,12 +99,15 @@ def prove(statement: PorepStatement, folder: Path) -> bytes:
     manifest = read_manifest(folder)
     if manifest is None or manifest.replica_id != statement.replica_id:
         raise WrongSector(f"{folder} does not hold the sector")
-    graph = Graph(statement.parameters.node_count, statement.parameters.porep_id)
+    if manifest.commitments.comm_r != statement.comm_r:
+        raise WrongSector(f"{folder} holds another replica than the one committed to")
+    count = statement.parameters.node_count
+    graph = Graph(count, statement.parameters.porep_id)
     nodes = [manifest.commitments.comm_c, manifest.commitments.comm_r_last]
     with ExitStack() as files:
-        replica = files.enter_context(open_replica(folder))
-        data = files.enter_context(open_tree(folder / TREE_D))
-        columns = files.enter_context(open_tree(folder / TREE_C))
+        replica = files.enter_context(open_replica(folder, count))
+        data = files.enter_context(open_tree(folder / TREE_D, count))
+        columns = files.enter_context(open_tree(folder / TREE_C, count))
         layers = [
             files.enter_context(NodeFile(folder / layer_name(layer + 1)))
             for layer in range(statement.parameters.layers)

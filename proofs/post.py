@@ -91,7 +91,7 @@ def prove(statement: WindowStatement, folder: Path) -> bytes:
     if manifest is None or manifest.commitments.comm_r != statement.comm_r:
         raise WrongSector(f"{folder} does not hold the sector")
     nodes = [manifest.commitments.comm_c, manifest.commitments.comm_r_last]
-    with open_replica(folder) as rows:
+    with open_replica(folder, statement.parameters.node_count) as rows:
         for challenge in challenges(statement):
             nodes += encode_inclusion(prove_inclusion(rows, challenge))
     return b"".join(nodes)

@@ -59,18 +59,26 @@ def layer_name(layer: int) -> str:
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """Return the manifest, or None while the sector isn't whole."""
+    """Return the manifest, or None while the sector isn't whole.
+
+    Raises: `OSError` from the disk, or if what it gave back is no manifest.
+    """
+    path = folder / MANIFEST
     try:
-        text = (folder / MANIFEST).read_text()
+        text = path.read_bytes()
     except FileNotFoundError:
         return None
-    fields = json.loads(text)
-    names = ("comm_d", "comm_c", "comm_r_last", "comm_r")
-    return Manifest(
-        ProofType(fields["proof_type"]),
-        bytes.fromhex(fields["replica_id"]),
-        SealedCommitments(**{name: bytes.fromhex(fields[name]) for name in names}),
-    )
+    names = ("replica_id", "comm_d", "comm_c", "comm_r_last", "comm_r")
+    try:
+        fields = json.loads(text)
+        proof_type = ProofType(fields["proof_type"])
+        replica_id, *commitments = (bytes.fromhex(fields[name]) for name in names)
+    except (ValueError, LookupError, TypeError) as error:
+        # Written whole or not at all, so no crash of ours leaves one like this.
+        raise OSError(errno.EIO, "the manifest is damaged", str(path)) from error
+    if any(len(node) != NODE_BYTES for node in (replica_id, *commitments)):
+        raise OSError(errno.EIO, "the manifest is damaged", str(path))
+    return Manifest(proof_type, replica_id, SealedCommitments(*commitments))
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -91,6 +99,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     _sync(unfinished)
     unfinished.rename(folder / MANIFEST)
     _sync(folder)
+    _sync(folder.parent)
 
 
 def _sync(path: Path) -> None:
@@ -131,7 +140,6 @@ class NodeFile:
     def __init__(self, path: Path) -> None:
         self._handle = os.open(path, os.O_RDONLY)
         self._path = path
-        self.node_count = os.fstat(self._handle).st_size // NODE_BYTES
 
     def __enter__(self) -> Self:
         return self
@@ -179,19 +187,20 @@ class StoredRow:
 
 
 @contextmanager
-def open_replica(folder: Path) -> Iterator[list[StoredRow]]:
-    """Open the rows of tree_r_last, whose leaves are the replica."""
+def open_replica(folder: Path, leaf_count: int) -> Iterator[list[StoredRow]]:
+    """Open the rows of tree_r_last, whose leaves are the replica.
+
+    The count is the caller's, not the file's: of a tree cut short it would make another tree.
+    """
     with NodeFile(folder / REPLICA) as replica, NodeFile(folder / TREE_R_LAST) as upper:
-        count = upper.node_count + 1
-        yield [replica.row(0, count), *upper.tree_above(0, count)]
+        yield [replica.row(0, leaf_count), *upper.tree_above(0, leaf_count)]
 
 
 @contextmanager
-def open_tree(path: Path) -> Iterator[list[StoredRow]]:
+def open_tree(path: Path, leaf_count: int) -> Iterator[list[StoredRow]]:
     """Open the rows of a tree whose file holds its leaves too."""
     with NodeFile(path) as nodes:
-        count = (nodes.node_count + 1) // 2
-        yield [nodes.row(0, count), *nodes.tree_above(count, count)]
+        yield [nodes.row(0, leaf_count), *nodes.tree_above(leaf_count, leaf_count)]
 
 
 def drop_proving_cache(folder: Path, parameters: ProofParameters) -> None:
