@@ -98,6 +98,7 @@ def verify_inclusion(proof: InclusionProof, *, root: bytes, leaf_count: int) -> 
 
     Raises: `ProofRejected`.
     """
+    assert not leaf_count & (leaf_count - 1), "in any other tree two indices share a path"
     if not 0 <= proof.leaf_index < leaf_count:
         raise ProofRejected("the leaf is outside the tree")
     if len(proof.siblings) != leaf_count.bit_length() - 1:
