@@ -52,10 +52,13 @@ class _Peer:
     is_promising: bool = False
 
     @property
-    def silent_since_s(self) -> float | None:
+    def oldest_asked_s(self) -> float:
+        return next(iter(self.asked.values()))
+
+    @property
+    def silent_since_s(self) -> float:
         """The moment it began to owe something without saying anything."""
-        oldest_s = next(iter(self.asked.values()), None)
-        return None if oldest_s is None else max(oldest_s, self.heard_at_s)
+        return max(self.oldest_asked_s, self.heard_at_s)
 
 
 @dataclass(slots=True)
@@ -111,9 +114,10 @@ class Session:
             if wanted is not None:
                 arrived.append(block)
                 self._cancel(block.cid, wanted.contacted - {peer_id})
-            if peer is not None and peer.asked.pop(block.cid, None) is not None:
-                peer.heard_at_s = now_s
+            if peer is not None:
                 peer.is_promising = True
+                if peer.asked.pop(block.cid, None) is not None:
+                    peer.heard_at_s = now_s
         for presence in message.presences if peer is not None else ():
             self._hear(peer_id, presence.cid, presence.presence_type, now_s)
         self._dispatch(now_s)
@@ -121,24 +125,19 @@ class Session:
 
     def drop_peer(self, peer_id: PeerId, reason: str, now_s: float) -> None:
         """Ask this peer no more; what it owes goes to others."""
-        peer = self._peers.pop(peer_id, None)
-        if peer is None:
-            return
-        self.dropped[peer_id] = reason
-        for cid in peer.asked:
-            self._requests.append((peer_id, Want(cid, cancel=True)))
-        for wanted in self._wanted.values():
-            if wanted.holder == peer_id:
-                wanted.holder = None
+        self._drop(peer_id, reason)
         self._dispatch(now_s)
 
     def expire(self, now_s: float) -> None:
         """Drop the peers that have said nothing for too long, move on what was passed over."""
-        for peer_id, peer in tuple(self._peers.items()):
-            since_s = peer.silent_since_s
-            if since_s is not None and now_s >= since_s + self._idle_timeout_s:
-                self.drop_peer(peer_id, STALLED, now_s)
-                continue
+        silent = [
+            peer_id
+            for peer_id, peer in self._peers.items()
+            if peer.asked and now_s >= peer.silent_since_s + self._idle_timeout_s
+        ]
+        for peer_id in silent:
+            self._drop(peer_id, STALLED)
+        for peer_id, peer in self._peers.items():
             for cid, asked_at_s in tuple(peer.asked.items()):
                 if now_s < asked_at_s + PATIENCE * self._idle_timeout_s:
                     break
@@ -149,12 +148,14 @@ class Session:
     @property
     def deadline_s(self) -> float | None:
         """When to call `expire` next; None while nobody owes us anything."""
-        deadlines_s = []
-        for peer in self._peers.values():
-            since_s = peer.silent_since_s
-            if since_s is not None:
-                overdue_s = next(iter(peer.asked.values())) + PATIENCE * self._idle_timeout_s
-                deadlines_s.append(min(since_s + self._idle_timeout_s, overdue_s))
+        deadlines_s = [
+            min(
+                peer.silent_since_s + self._idle_timeout_s,
+                peer.oldest_asked_s + PATIENCE * self._idle_timeout_s,
+            )
+            for peer in self._peers.values()
+            if peer.asked
+        ]
         return min(deadlines_s, default=None)
 
     def take_requests(self) -> list[tuple[PeerId, Want]]:
@@ -174,6 +175,16 @@ class Session:
         """Return what each peer came to, for a block that is wanted: a code for each."""
         wanted = self._wanted[cid]
         return {**self.dropped, **{peer: wanted.lacking.get(peer, "asked") for peer in self._peers}}
+
+    def _drop(self, peer_id: PeerId, reason: str) -> None:
+        peer = self._peers.pop(peer_id, None)
+        if peer is None:
+            return
+        self.dropped[peer_id] = reason
+        self._requests += ((peer_id, Want(cid, cancel=True)) for cid in peer.asked)
+        for wanted in self._wanted.values():
+            if wanted.holder == peer_id:
+                wanted.holder = None
 
     def _hear(self, peer_id: PeerId, cid: CID, presence_type: PresenceType, now_s: float) -> None:
         peer, wanted = self._peers[peer_id], self._wanted.get(cid)
@@ -223,8 +234,8 @@ class Session:
     def _ask(
         self, peer_id: PeerId, cid: CID, wanted: _Wanted, want_type: WantType, now_s: float
     ) -> None:
-        self._peers[peer_id].asked.pop(cid, None)
-        self._peers[peer_id].asked[cid] = now_s
+        # A peer that has not answered whether it has the block owes that answer still.
+        self._peers[peer_id].asked.setdefault(cid, now_s)
         wanted.contacted.add(peer_id)
         want = Want(cid, wanted.priority, want_type, send_dont_have=True)
         self._requests.append((peer_id, want))

@@ -95,6 +95,10 @@ class Bitswap:
         link = self._links.get(peer_id)
         return link.tally if link else Tally()
 
+    def wants_of(self, peer_id: PeerId) -> tuple[CID, ...]:
+        """Return the blocks that a peer waits for."""
+        return self._engine.wants_of(peer_id)
+
     def start_fetch(self, fetch: "Fetch") -> None:
         """Let a fetch hear what peers say."""
         self._fetches.add(fetch)

@@ -1,5 +1,6 @@
 """Peers for Bitswap tests: honest ones, and ones that answer as a test tells them to."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 
@@ -12,6 +13,7 @@ from ipfs.cid import CID, Codec
 from ipfs.dag_pb import PBLink, PBNode
 from ipfs.host import Host, PeerAddress, Stream
 from ipfs.p2p.memory import MemoryHost, MemoryNetwork
+from ipfs.p2p.peer_id import PeerId
 
 
 def where(host: Host) -> PeerAddress:
@@ -46,6 +48,13 @@ def store_of(blocks: Iterable[Block]) -> MemoryBlockstore:
     return store
 
 
+async def until(is_true: Callable[[], bool]) -> None:
+    """Let the loop turn until something has become true."""
+    async with asyncio.timeout(30):
+        while not is_true():  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0)
+
+
 @asynccontextmanager
 async def node(
     network: MemoryNetwork, blocks: Iterable[Block] = ()
@@ -66,7 +75,7 @@ class ScriptedPeer:
         self.host = network.add_host()
         self.heard: list[Message] = []
         self._script = script
-        self._links: dict[object, Link] = {}
+        self._links: dict[PeerId, Link] = {}
         self.host.handle(PROTOCOL_ID, self._listen)
 
     @property
@@ -78,14 +87,21 @@ class ScriptedPeer:
         """What was asked of it, in order, each time."""
         return [want.cid for message in self.heard for want in message.wants if not want.cancel]
 
+    async def say(self, peer: PeerAddress, message: Message) -> None:
+        """Say something to a peer that did not ask."""
+        self.host.add_addresses(peer)
+        await self._link(peer.peer_id).send(message)
+
+    def _link(self, peer_id: PeerId) -> Link:
+        return self._links.setdefault(peer_id, Link(self.host, peer_id))
+
     async def _listen(self, stream: Stream) -> None:
-        link = self._links.setdefault(stream.peer_id, Link(self.host, stream.peer_id))
         async for frame in read_frames(stream):
             message = Message.decode(frame)
             self.heard.append(message)
             answer = await self._script(message)
             if answer is not None:
-                await link.send(answer)
+                await self._link(stream.peer_id).send(answer)
 
 
 async def silent(message: Message) -> Message | None:

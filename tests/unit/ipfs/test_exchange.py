@@ -1,13 +1,76 @@
-from ipfs.exchange import DagLimits, fetch_dag
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+
+from ipfs.bitswap.session import DONT_HAVE, STALLED
+from ipfs.bitswap.stream import DISCONNECTED, Bitswap
+from ipfs.block import Block
+from ipfs.blockstore import MemoryBlockstore
+from ipfs.cid import CID, Codec, HashCode
+from ipfs.dag_pb import PBLink, PBNode
+from ipfs.errors import LimitExceeded, MalformedBytes, WrongBlock
+from ipfs.exchange import DagLimits, DagUnavailable, FetchedDag, fetch_dag
+from ipfs.host import PeerAddress
 from ipfs.p2p.memory import MemoryNetwork
-from tests.support.bitswap import node, tree, where
+from ipfs.p2p.peer_id import PeerId
+from tests.support.bitswap import (
+    Script,
+    ScriptedPeer,
+    lacks_all,
+    leaf,
+    lies,
+    node,
+    parent,
+    says_have,
+    silent,
+    tree,
+    where,
+)
 
 ROOMY = DagLimits(blocks_max=10_000, bytes_max=1 << 30)
+IDLE_S = 0.2
+
+
+async def fetch(
+    bitswap: Bitswap,
+    root: CID,
+    peers: Sequence[PeerAddress] = (),
+    *,
+    limits: DagLimits = ROOMY,
+    routing: "Signposts | None" = None,
+    idle_timeout_s: float = 5,
+) -> FetchedDag:
+    return await fetch_dag(
+        bitswap, root, limits=limits, idle_timeout_s=idle_timeout_s, peers=peers, routing=routing
+    )
+
+
+def size_bytes(blocks: Sequence[Block]) -> int:
+    return sum(len(block.data) for block in blocks)
+
+
+class Signposts:
+    """A `Routing` that knows what it was told."""
+
+    def __init__(self, providers: dict[CID, list[PeerAddress]]) -> None:
+        self._providers = providers
+        self.sought: list[CID] = []
+
+    async def provide(self, cid: CID) -> int:
+        return 0
+
+    async def find_providers(self, cid: CID, *, count_max: int = 20) -> AsyncIterator[PeerAddress]:
+        self.sought.append(cid)
+        for peer in self._providers.get(cid, [])[:count_max]:
+            yield peer
+
+    async def find_peer(self, peer_id: PeerId) -> PeerAddress | None:
+        return None
 
 
 async def test_a_dag_goes_from_one_host_to_another() -> None:
     blocks = tree(300)
-    root = blocks[-1].cid
     progress: list[tuple[int, int]] = []
     async with (
         MemoryNetwork() as network,
@@ -16,14 +79,255 @@ async def test_a_dag_goes_from_one_host_to_another() -> None:
     ):
         fetched = await fetch_dag(
             bitswap,
-            root,
+            blocks[-1].cid,
             limits=ROOMY,
             idle_timeout_s=5,
             peers=[where(provider)],
-            on_progress=lambda count, size_bytes: progress.append((count, size_bytes)),
+            on_progress=lambda *done: progress.append(done),
         )
-    size_bytes = sum(len(block.data) for block in blocks)
-    assert (fetched.block_count, fetched.size_bytes) == (len(blocks), size_bytes)
-    assert progress[-1] == (len(blocks), size_bytes)
+    assert fetched == FetchedDag(blocks[-1].cid, len(blocks), size_bytes(blocks), {})
+    assert progress[-1] == (len(blocks), size_bytes(blocks))
     assert progress == sorted(progress)
     assert {block.cid for block in blocks} == set(store)
+
+
+async def test_what_is_in_the_store_is_not_fetched() -> None:
+    blocks = tree(100)
+    async with (
+        MemoryNetwork() as network,
+        node(network, blocks) as (provider, served, _),
+        node(network, blocks[::2]) as (host, bitswap, store),
+    ):
+        fetched = await fetch(bitswap, blocks[-1].cid, [where(provider)])
+        assert fetched.block_count == len(blocks)
+        assert served.tally(host.peer_id).blocks_sent == len(blocks) - len(blocks[::2])
+        assert len(set(store)) == len(blocks)
+    async with MemoryNetwork() as network, node(network, blocks) as (_, bitswap, _):
+        assert (await fetch(bitswap, blocks[-1].cid)).block_count == len(blocks)
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [(silent, STALLED), (says_have, STALLED), (lacks_all, None), (lies, WrongBlock.code)],
+    ids=["silent", "promises only", "lacks all", "lies"],
+)
+async def test_a_bad_peer_is_replaced_by_the_next(script: Script, reason: str | None) -> None:
+    blocks = tree(40)
+    async with (
+        MemoryNetwork() as network,
+        node(network, blocks) as (provider, _, _),
+        node(network) as (_, bitswap, store),
+    ):
+        bad = ScriptedPeer(network, script)
+        fetched = await fetch(
+            bitswap, blocks[-1].cid, [bad.address, where(provider)], idle_timeout_s=IDLE_S
+        )
+        assert set(store) == {block.cid for block in blocks}
+        assert bad.cids_asked, "it was given its chance"
+    if fetched.dropped:
+        assert fetched.dropped == {bad.host.peer_id: reason}
+
+
+@pytest.mark.parametrize(
+    ("script", "answer"),
+    [(silent, STALLED), (says_have, STALLED), (lacks_all, DONT_HAVE), (lies, WrongBlock.code)],
+    ids=["silent", "promises only", "lacks all", "lies"],
+)
+async def test_it_is_said_what_each_peer_answered(script: Script, answer: str) -> None:
+    root = leaf(1).cid
+    async with MemoryNetwork() as network, node(network) as (_, bitswap, store):
+        bad, gone = ScriptedPeer(network, script), network.add_host()
+        network.take_down(gone.peer_id)
+        with pytest.raises(DagUnavailable, match="none of 2 peers") as caught:
+            await fetch(bitswap, root, [bad.address, where(gone)], idle_timeout_s=IDLE_S)
+        assert caught.value.tried == {
+            bad.host.peer_id: answer,
+            gone.peer_id: "peer-unreachable",
+        }
+        assert (caught.value.root, caught.value.missing) == (root, root)
+        assert list(store) == []
+
+
+async def test_a_fetch_that_is_cut_off_continues_where_it_was() -> None:
+    blocks = tree(200)
+    async with (
+        MemoryNetwork() as network,
+        node(network, blocks) as (provider, served, _),
+        node(network) as (host, bitswap, store),
+    ):
+
+        def cut(block_count: int, _: int) -> None:
+            if block_count > 50:
+                network.take_down(provider.peer_id)
+
+        with pytest.raises(DagUnavailable) as caught:
+            await fetch_dag(
+                bitswap,
+                blocks[-1].cid,
+                limits=ROOMY,
+                idle_timeout_s=5,
+                peers=[where(provider)],
+                on_progress=cut,
+            )
+        assert caught.value.tried == {provider.peer_id: DISCONNECTED}
+        had = len(set(store))
+        assert 50 < had < len(blocks)
+        network.bring_up(provider.peer_id)
+        await fetch(bitswap, blocks[-1].cid, [where(provider)])
+        assert len(set(store)) == len(blocks)
+        assert served.tally(host.peer_id).blocks_sent == len(blocks) - had
+
+
+async def test_providers_are_looked_for_when_the_known_peers_fail() -> None:
+    blocks = tree(40)
+    root = blocks[-1].cid
+    async with (
+        MemoryNetwork() as network,
+        node(network, blocks) as (provider, _, _),
+        node(network) as (host, bitswap, _),
+    ):
+        useless = ScriptedPeer(network, lacks_all)
+        routing = Signposts({root: [where(host), where(provider)]})
+        await fetch(bitswap, root, [useless.address], routing=routing)
+        assert routing.sought == [root]
+
+
+async def test_a_block_that_the_providers_of_the_root_lack_is_looked_for_by_itself() -> None:
+    blocks = tree(40)
+    missing, root = blocks[7], blocks[-1].cid
+    async with (
+        MemoryNetwork() as network,
+        node(network, [block for block in blocks if block != missing]) as (most, _, _),
+        node(network, [missing]) as (rest, _, _),
+        node(network) as (_, bitswap, store),
+    ):
+        routing = Signposts({root: [where(most)], missing.cid: [where(rest)]})
+        await fetch(bitswap, root, routing=routing)
+        assert routing.sought == [root, missing.cid]
+        assert len(set(store)) == len(blocks)
+
+
+async def test_nobody_has_it() -> None:
+    root = leaf(1).cid
+    async with MemoryNetwork() as network, node(network) as (_, bitswap, _):
+        routing = Signposts({})
+        with pytest.raises(DagUnavailable, match="none of 0 peers"):
+            await fetch(bitswap, root, routing=routing)
+        assert routing.sought == [root]
+
+
+@pytest.mark.parametrize(
+    ("limits", "what"),
+    [
+        (DagLimits(blocks_max=42, bytes_max=1 << 30), "blocks of a DAG"),
+        (DagLimits(blocks_max=10_000, bytes_max=30_000), "bytes of a DAG"),
+        (DagLimits(blocks_max=10_000, bytes_max=1 << 30, depth_max=1), "depth of a DAG"),
+    ],
+    ids=["blocks", "bytes", "depth"],
+)
+async def test_nothing_beyond_the_limits_is_stored(limits: DagLimits, what: str) -> None:
+    blocks = tree(40)
+    async with (
+        MemoryNetwork() as network,
+        node(network, blocks) as (provider, _, _),
+        node(network) as (_, bitswap, store),
+    ):
+        with pytest.raises(LimitExceeded, match=what):
+            await fetch(bitswap, blocks[-1].cid, [where(provider)], limits=limits)
+        stored = [store.get(cid) for cid in store]
+        assert len(stored) <= limits.blocks_max
+        assert size_bytes(stored) <= limits.bytes_max
+
+
+async def test_the_limits_are_what_a_dag_may_be_exactly() -> None:
+    blocks = tree(40)
+    limits = DagLimits(blocks_max=len(blocks), bytes_max=size_bytes(blocks), depth_max=2)
+    async with (
+        MemoryNetwork() as network,
+        node(network, blocks) as (provider, _, _),
+        node(network) as (_, bitswap, _),
+    ):
+        await fetch(bitswap, blocks[-1].cid, [where(provider)], limits=limits)
+
+
+async def test_a_dag_that_repeats_itself_2_to_the_40_times_is_40_blocks() -> None:
+    blocks = [leaf(1)]
+    for _ in range(40):
+        blocks.append(parent([blocks[-1], blocks[-1]]))
+    async with (
+        MemoryNetwork() as network,
+        node(network, blocks) as (provider, _, _),
+        node(network) as (_, bitswap, _),
+    ):
+        fetched = await fetch(bitswap, blocks[-1].cid, [where(provider)])
+        assert fetched.block_count == 41
+
+
+async def test_blocks_inside_their_cids_are_not_asked_for() -> None:
+    inside = CID.from_digest(Codec.RAW, HashCode.IDENTITY, b"here I am")
+    root = Block.of(Codec.DAG_PB, PBNode(links=(PBLink(inside, "", 9),)).encode())
+    async with (
+        MemoryNetwork() as network,
+        node(network, [root]) as (provider, _, _),
+        node(network) as (_, bitswap, store),
+    ):
+        assert (await fetch(bitswap, root.cid, [where(provider)])).block_count == 1
+        assert set(store) == {root.cid}
+
+
+async def test_a_block_that_is_not_what_its_codec_says_is_not_stored() -> None:
+    broken = Block.of(Codec.DAG_PB, b"\xff")
+    async with (
+        MemoryNetwork() as network,
+        node(network, [broken]) as (provider, _, _),
+        node(network) as (_, bitswap, store),
+    ):
+        with pytest.raises(MalformedBytes):
+            await fetch(bitswap, broken.cid, [where(provider)])
+        assert list(store) == []
+
+
+async def test_two_providers_share_the_work() -> None:
+    blocks = tree(400)
+    async with (
+        MemoryNetwork() as network,
+        node(network, blocks) as (one, first, _),
+        node(network, blocks) as (other, second, _),
+        node(network) as (host, bitswap, _),
+    ):
+        await fetch(bitswap, blocks[-1].cid, [where(one), where(other)])
+        sent = [served.tally(host.peer_id).blocks_sent for served in (first, second)]
+        assert sum(sent) in (len(blocks), len(blocks) + 1), "a small root comes from both"
+        assert min(sent) > len(blocks) // 10
+
+
+async def test_a_chain_of_nodes_passes_a_dag_on() -> None:
+    blocks = tree(100)
+    async with (
+        MemoryNetwork() as network,
+        node(network, blocks) as (source, _, _),
+        node(network) as (middle, relay, _),
+        node(network) as (_, sink, store),
+    ):
+        await asyncio.gather(
+            fetch(relay, blocks[-1].cid, [where(source)]),
+            fetch(sink, blocks[-1].cid, [where(middle), where(source)]),
+        )
+        assert len(set(store)) == len(blocks)
+
+
+async def test_a_store_that_fails_fails_the_fetch_and_not_the_node() -> None:
+    class Full(MemoryBlockstore):
+        def put(self, blocks: object) -> None:
+            raise OSError("no space left")
+
+    block = leaf(1)
+    async with (
+        MemoryNetwork() as network,
+        node(network, [block]) as (provider, _, _),
+        Bitswap(network.add_host(), Full()) as bitswap,
+    ):
+        with pytest.raises(OSError, match="no space left"):
+            await fetch(bitswap, block.cid, [where(provider)])
+        got = await bitswap.get(block.cid, [where(provider)], idle_timeout_s=5)
+        assert got == block
