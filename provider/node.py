@@ -73,6 +73,16 @@ class ProviderNode:
         """Our number in the registry."""
         return self._shop.provider_id
 
+    @property
+    def facts(self) -> Facts:
+        """What was last known, and is acted upon."""
+        return self._desk.facts
+
+    @property
+    def under_way(self) -> tuple[Duty, ...]:
+        """What is being done now."""
+        return self._roster.under_way
+
     def serve(self) -> None:
         """Answer clients from now on."""
         serve_asks(self._host, self._desk.signed_ask)
@@ -111,7 +121,7 @@ class ProviderNode:
             free_bytes=max(0, capacity.free_bytes),
             windows_proven=sum(deal.windows_proven for deal in deals),
             windows_missed=sum(deal.windows_missed for deal in deals),
-            under_way=tuple(map(_name, self._roster.under_way)),
+            under_way=tuple(map(_name, self.under_way)),
             troubles=tuple(self._troubles.values()),
         )
 
