@@ -132,11 +132,11 @@ class Demo:
 
     async def _start_provider(self, name: str) -> None:
         size = ("--sector-size", self.sector_size)
-        await self.network.result(name, "provider", "init", *size, env=self._env)
+        made = await self.network.result(name, "provider", "init", *size, env=self._env)
         member = await self.network.start(name, "provider", "run", env=self._env)
         provider_id, api_url = member.ready["provider_id"], member.ready["api_url"]
         self.members[provider_id] = name
-        self.owners[provider_id] = member.ready["owner"]
+        self.owners[provider_id] = made["owner"]
         self.say(
             "provider",
             f"provider {provider_id}  {api_url}/v1/status",

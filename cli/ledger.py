@@ -56,20 +56,20 @@ def audit(
     async def work(out: Output) -> None:
         import asyncio
 
-        from chain.audit import audit_folder
-
         from chain.amount import format_amount
+        from chain.audit import audit_folder
 
         where = folder or Home.find(home).folder("ledger")
         report = await asyncio.to_thread(audit_folder, where)
-        rows = [
+        rows: list[tuple[str, object]] = [
             ("messages", report.messages),
             ("proofs checked again", report.verdicts_checked),
             ("proofs taken on trust (bytes gone)", report.verdicts_trusted),
             ("tokens made and still there", format_amount(report.minted_atto)),
         ]
         out.result(
-            table(("blocks", report.blocks), rows) + "\nEvery block follows from the one before.",
+            table(("blocks", str(report.blocks)), rows)
+            + "\nEvery block follows from the one before.",
             blocks=report.blocks,
             messages=report.messages,
             verdicts_checked=report.verdicts_checked,

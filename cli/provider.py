@@ -1,5 +1,176 @@
 """`holdfast provider`: sell disk."""
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
 import typer
 
+from cli.home import Home
+from cli.render import HomeOption, JsonFlag, LedgerOption, Output, finish, table
+from cli.words import Unreadable, format_bytes, parse_bytes, parse_tokens
+
+if TYPE_CHECKING:
+    from provider.config import ProviderConfig
+
 app = typer.Typer(help="Provide storage: set up, run, look.", no_args_is_help=True)
+
+API_URL_NAME: Final = "api.url"
+"""Where a running provider leaves the URL of its API, for `status`."""
+
+
+@app.command()
+def init(
+    sector_size: Annotated[
+        str | None,
+        typer.Option("--sector-size", help="8MiB, 512MiB, … Default: the network's choice."),
+    ] = None,
+    capacity: Annotated[
+        str | None, typer.Option("--capacity", help="Disk to sell, such as 100GB. Default: 20GiB.")
+    ] = None,
+    price: Annotated[
+        str | None,
+        typer.Option("--price", help='For a GiB and epoch: tokens, or "17 atto".'),
+    ] = None,
+    home: HomeOption = None,
+    ledger: LedgerOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Make a provider's keys and its provider.toml; nothing is sold before `run`."""
+
+    async def work(out: Output) -> None:
+        from chain.config import load_toml
+        from provider.config import ProviderConfig
+        from provider.keys import create_keys
+
+        where = Home.find(home)
+        lines = []
+        if ledger is not None:
+            lines.append(f'ledger_url = "{ledger}"')
+        if sector_size is not None:
+            lines.append(f'proof_type = "{_proof_type(sector_size)}"')
+        if capacity is not None:
+            lines.append(f"capacity_bytes = {parse_bytes(capacity)}")
+        if price is not None:
+            lines.append(f'price_atto_per_gib_epoch = "{parse_tokens(price)} atto"')
+        keys = create_keys(where.folder("provider"))
+        toml = where.toml("provider")
+        if not toml.exists():
+            toml.parent.mkdir(parents=True, exist_ok=True)
+            toml.write_text("".join(f"{line}\n" for line in lines))
+        prefix = load_toml(toml, ProviderConfig).address_prefix
+        owner, worker = keys.owner.address(prefix), keys.worker.address(prefix)
+        rows = [("worker (proofs)", worker), ("peer", keys.peer.peer_id), ("settings", toml)]
+        out.result(
+            table(("owner (money)", owner), rows) + "\nNow: holdfast provider run",
+            owner=owner,
+            worker=worker,
+            peer_id=keys.peer.peer_id,
+            folder=where.folder("provider"),
+            settings=toml,
+        )
+
+    finish(as_json, work)
+
+
+@app.command()
+def run(
+    home: HomeOption = None,
+    ledger: LedgerOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Run the provider until interrupted: take deals, fetch, seal, prove, serve.
+
+    Killed at any moment, it goes on where it was when it is started again.
+    """
+
+    async def work(out: Output) -> None:
+        from provider.daemon import ReadyInfo, run_provider
+
+        where = Home.find(home)
+        folder = where.folder("provider")
+
+        def ready(info: ReadyInfo) -> None:
+            (folder / API_URL_NAME).write_text(info.api_url)
+            out.event(
+                "ready",
+                f"Provider {info.provider_id} is ready; its state: {info.api_url}/v1/status",
+                provider_id=info.provider_id,
+                peer_id=info.peer_id,
+                addresses=list(info.addresses),
+                api_url=info.api_url,
+            )
+
+        await run_provider(folder, _settings(where, ledger), on_ready=ready)
+
+    finish(as_json, work)
+
+
+@app.command()
+def status(home: HomeOption = None, as_json: JsonFlag = False) -> None:
+    """Tell how the running provider stands: deals, sectors, next window, space, trouble."""
+
+    async def work(out: Output) -> None:
+        import httpx
+
+        from provider.status import ProviderStatus
+
+        where = Home.find(home).folder("provider") / API_URL_NAME
+        url = where.read_text() if where.exists() else ""
+        try:
+            async with httpx.AsyncClient(timeout=10) as http:
+                answer = await http.get(f"{url}/v1/status")
+            now = ProviderStatus.model_validate_json(answer.content)
+        except httpx.HTTPError as error:
+            raise ProviderStopped(where.parent) from error
+        rows: list[tuple[str, object]] = [
+            ("head epoch", now.head_epoch),
+            ("deals", ", ".join(f"{count} {kind}" for kind, count in now.deals.items()) or "none"),
+            (
+                "sectors",
+                ", ".join(f"{count} {kind}" for kind, count in now.sectors.items()) or "none",
+            ),
+            ("windows", f"{now.windows_proven} answered, {now.windows_missed} missed"),
+            ("next window", now.next_window_epoch or "-"),
+            ("space", f"{format_bytes(now.used_bytes)} used, {format_bytes(now.free_bytes)} free"),
+            ("under way", ", ".join(now.under_way) or "nothing"),
+            *(("trouble", trouble) for trouble in now.troubles),
+        ]
+        out.result(table(("provider", str(now.provider_id)), rows), **now.model_dump(mode="json"))
+
+    finish(as_json, work)
+
+
+class ProviderStopped(Exception):
+    """No provider runs in this folder."""
+
+    code = "provider-stopped"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(f"no provider runs in {folder}; start it: holdfast provider run")
+        self.folder = folder
+
+
+def _counted(numbers: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {kind}" for kind, count in numbers.items()) or "none"
+
+
+def _settings(where: Home, ledger_url: str | None) -> "ProviderConfig":
+    """Return the settings, flag over TOML. Raises `ConfigError`."""
+    from chain.config import load_toml
+    from provider.config import ProviderConfig
+
+    config = load_toml(where.toml("provider"), ProviderConfig)
+    return config if ledger_url is None else config.model_copy(update={"ledger_url": ledger_url})
+
+
+def _proof_type(sector_size: str) -> str:
+    from proofs.parameters import ProofType
+    from proofs.registry import parameters_of
+
+    size_bytes = parse_bytes(sector_size)
+    sizes = {parameters_of(kind).sector_size_bytes: kind for kind in ProofType}
+    if size_bytes not in sizes:
+        known = ", ".join(format_bytes(size) for size in sizes)
+        raise Unreadable(f"there are no sectors of {sector_size}; there are: {known}")
+    return sizes[size_bytes]
