@@ -196,7 +196,8 @@ class Swarm:
         self._peers[peer_id] = [*connections, connection]
         if not connections:
             self._tell_peer(peer_id, connected=True)
-        self._spawn(self._tend(connection))
+        self._spawn(self._identify(connection))
+        self._spawn(connection.keep_alive())
 
     def stream_opened(self, stream: ConnectionStream) -> None:
         """Answer it."""
@@ -312,21 +313,17 @@ class Swarm:
 
     # Identify, both ways.
 
-    async def _tend(self, connection: Connection) -> None:
+    async def _identify(self, connection: Connection) -> None:
         try:
-            await self._identify(connection)
+            stream, _ = await self._open_stream(connection, [IDENTIFY])
+            try:
+                async with asyncio.timeout(self._limits.negotiation_seconds):
+                    self._learn(connection.peer_id, await hear_identity(stream))
+                await stream.close_write()
+            finally:
+                await stream.reset()
         except (PeerError, NetworkError, TimeoutError) as fault:
             log.debug("%s does not identify itself: %r", connection.peer_id, fault)
-        await connection.keep_alive()
-
-    async def _identify(self, connection: Connection) -> None:
-        stream, _ = await self._open_stream(connection, [IDENTIFY])
-        try:
-            async with asyncio.timeout(self._limits.negotiation_seconds):
-                self._learn(connection.peer_id, await hear_identity(stream))
-            await stream.close_write()
-        finally:
-            await stream.reset()
 
     async def _push(self, connection: Connection) -> None:
         try:

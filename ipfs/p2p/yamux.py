@@ -46,6 +46,7 @@ class Substream:
         self.unread = bytearray()
         self.is_write_closed = False
         self.is_read_ended = False
+        """Whether the peer has said all; a reset after that takes nothing of it away."""
         self.is_reset = False
 
     @property
@@ -126,9 +127,10 @@ class YamuxSession:
     def read(self, stream: Substream, bytes_max: int) -> bytes:
         """Return what is unread, at most `bytes_max`; b"" means wait, or the end if it is ended.
 
-        Grants the peer what was consumed. Raises `PeerHungUp` on a reset stream.
+        Grants the peer what was consumed. Raises `PeerHungUp` if it was reset before its end.
         """
-        _refuse_reset(stream)
+        if not stream.is_read_ended:
+            _refuse_reset(stream)
         data = bytes(memoryview(stream.unread)[:bytes_max])
         del stream.unread[: len(data)]
         if not stream.is_read_ended:
@@ -147,6 +149,7 @@ class YamuxSession:
         if not stream.is_over:
             self._send(WINDOW_UPDATE, RST, stream.id, 0)
         stream.is_reset = True
+        stream.is_read_ended = False
         stream.unread.clear()
         self._forget_if_over(stream)
 
@@ -214,7 +217,8 @@ class YamuxSession:
             arrivals.changed.add(stream)
         if stream is not None and flags & RST:
             stream.is_reset = True
-            stream.unread.clear()
+            if not stream.is_read_ended:
+                stream.unread.clear()
             arrivals.changed.add(stream)
             self._forget_if_over(stream)
         elif stream is not None and flags & FIN and not self._body_bytes_left:

@@ -1,0 +1,56 @@
+"""A peer that follows the protocols up to a point, and from there says whatever a test likes."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from ipfs.p2p.multiaddr import Multiaddr
+from ipfs.p2p.noise import NoiseChannel
+from ipfs.p2p.peer_id import Identity
+from ipfs.p2p.upgrade import Upgrade
+
+
+class RawPeer:
+    """A TCP connection that we dialled; after `upgrade`, a sealed one."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._channel: NoiseChannel | None = None
+
+    async def upgrade(self, identity: Identity) -> None:
+        """Do all that a peer must do before it may open streams."""
+        upgrade = Upgrade(identity, is_initiator=True)
+        await self.say(upgrade.start())
+        while upgrade.result is None:
+            await self.say(upgrade.receive(await self._reader.read(1 << 16)))
+        self._channel = upgrade.result.channel
+
+    async def say(self, data: bytes) -> None:
+        """Send bytes, sealed if the connection is."""
+        self._writer.write(self._channel.encrypt(data) if self._channel else data)
+        await self._writer.drain()
+
+    async def hear(self) -> bytes:
+        """Return what the other side says next; b"" where nothing is complete, or at the end."""
+        data = await self._reader.read(1 << 16)
+        return self._channel.decrypt(data) if self._channel else data
+
+    async def hear_to_end(self) -> bytes:
+        """Return all that the other side says until it hangs up."""
+        heard = bytearray()
+        with suppress(ConnectionResetError):
+            while not self._reader.at_eof():
+                heard += await self.hear()
+        return bytes(heard)
+
+
+@asynccontextmanager
+async def raw_peer(address: Multiaddr) -> AsyncIterator[RawPeer]:
+    """Dial an address as a bare TCP client."""
+    assert address.tcp_endpoint is not None
+    reader, writer = await asyncio.open_connection(*address.tcp_endpoint)
+    try:
+        yield RawPeer(reader, writer)
+    finally:
+        writer.close()
