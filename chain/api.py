@@ -83,9 +83,10 @@ class MessageController(Controller):
         cid = CID.parse(message_id)
         try:
             async with asyncio.timeout(int(wait_seconds)):
-                return Response(await ledger.receipt(cid))
+                await ledger.leaves_mempool(cid)
         except TimeoutError:
             return Response(Admitted(id=cid), status_code=HTTPStatus.ACCEPTED)
+        return Response(await ledger.receipt(cid))
 
 
 class ChainController(Controller):

@@ -51,6 +51,10 @@ class LocalLedger:
         """Wait for the message's receipt. Raises `Expired`, `NotFound`."""
         return await self._node.receipt(message_id)
 
+    async def leaves_mempool(self, message_id: CID) -> None:
+        """Return as soon as the message does not wait for a block, or not any more."""
+        await self._node.leaves_mempool(message_id)
+
     async def beacon(self, epoch: Epoch) -> bytes:
         """Return the 32 bytes of randomness of a closed epoch. Raises `NotFound`."""
         return await self._node.read(lambda view: view.beacon(epoch))

@@ -147,16 +147,18 @@ class LedgerNode:
             self._mempool.add(pending, account_nonce=nonce)
         return message.id
 
+    async def leaves_mempool(self, message_id: CID) -> None:
+        """Return as soon as the message does not wait for a block, or not any more."""
+        while message_id in self._mempool:
+            await self._news.wait()
+
     async def receipt(self, message_id: CID) -> Receipt:
         """Wait for the message's receipt, which means durable.
 
         Raises `Expired` if it can't enter any block any more, `NotFound` if nobody sent it.
         """
-        while True:
-            news = self._news
-            if message_id not in self._mempool:
-                return await self.read(lambda view: self._receipt(view, message_id))
-            await news.wait()
+        await self.leaves_mempool(message_id)
+        return await self.read(lambda view: self._receipt(view, message_id))
 
     async def read(
         self, question: Callable[[SqlLedger], Answer], *, judge: Judge = _NO_JUDGE
