@@ -1,8 +1,8 @@
 """Blocks: what one epoch settled, under the ledger's signature."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from chain.keys import Address, SigningKey, is_signed_by
 from chain.messages import SignedMessage
@@ -37,6 +37,13 @@ class Genesis(Record):
 
     timestamp_milliseconds: Annotated[int, Field(ge=0, le=2**53)]
     allocations: tuple[Allocation, ...] = ()
+
+    @model_validator(mode="after")
+    def _is_of_one_network(self) -> Self:
+        for address in (self.ledger_address, *(each.address for each in self.allocations)):
+            if not address.startswith(f"{self.policy.address_prefix}1"):
+                raise ValueError(f"{address} is an address of another network")
+        return self
 
     @property
     def chain_id(self) -> str:

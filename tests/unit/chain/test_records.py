@@ -1,0 +1,214 @@
+"""The ledger's values: valid by construction, one encoding, and numbers that are nothing else."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from chain.account import Account
+from chain.block import Allocation, Genesis, Receipt
+from chain.deal import Deal, DealProposal
+from chain.errors import InsufficientFunds
+from chain.keys import MAIN_PREFIX, SigningKey
+from chain.messages import (
+    DrawFaucet,
+    Message,
+    PublishDeals,
+    RegisterProvider,
+    ReserveEscrow,
+    SectorProof,
+    SignedMessage,
+    SubmitWindowPost,
+    Transfer,
+)
+from chain.policy import DEV, MAIN
+from chain.units import Atto, DealId, Epoch, ProviderId, SectorNumber
+from chain.view import Stored
+from ipfs import dag_cbor
+from ipfs.cid import CID, Codec
+from ipfs.errors import MalformedBytes
+from tests.support.world import World
+
+KEY = SigningKey(b"k" * 32)
+ADDRESS = KEY.address(MAIN_PREFIX)
+SOME_CID = CID.of(Codec.RAW, b"some")
+WORLD = World()
+PROPOSAL = WORLD.person("alice").proposes(WORLD.provider("bob", atto=0))
+MESSAGE = Message(
+    chain_id="chain",
+    sender=ADDRESS,
+    nonce=3,
+    expires_epoch=Epoch(9),
+    body=Transfer(to=ADDRESS, amount_atto=Atto(2**200)),
+)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        Transfer(to=ADDRESS, amount_atto=Atto(10**30)),
+        DrawFaucet(amount_atto=Atto(0)),
+        RegisterProvider(worker=ADDRESS, peer_id="peer", addresses=("/ip4/1.2.3.4/tcp/5",)),
+        ReserveEscrow(proposal=PROPOSAL),
+        PublishDeals(provider_id=ProviderId(1), proposal_cids=(SOME_CID, SOME_CID)),
+        SubmitWindowPost(
+            provider_id=ProviderId(1),
+            window_epoch=Epoch(4),
+            proofs=(SectorProof(number=SectorNumber(0), proof_cid=SOME_CID),),
+        ),
+    ],
+    ids=lambda body: body.kind,
+)
+def test_a_message_crosses_both_wires(body: Any) -> None:
+    signed = SignedMessage.sign(MESSAGE.evolve(body=body), KEY)
+    assert SignedMessage.decode(signed.encode()) == signed
+    assert SignedMessage.model_validate_json(signed.model_dump_json()) == signed
+    assert signed.is_authentic()
+    assert signed.id == signed.message.cid
+
+
+def test_a_message_names_the_proofs_beside_it() -> None:
+    proofs = tuple(
+        SectorProof(number=SectorNumber(number), proof_cid=CID.of(Codec.RAW, bytes([number])))
+        for number in range(3)
+    )
+    body = SubmitWindowPost(provider_id=ProviderId(1), window_epoch=Epoch(1), proofs=proofs)
+    assert MESSAGE.evolve(body=body).proof_cids == tuple(proof.proof_cid for proof in proofs)
+    assert MESSAGE.proof_cids == ()
+
+
+WRONG_AMOUNTS = ["-1", "1.0", "1e3", "NaN", "", " 1", "+1", "1_000", "０", "0x1", str(2**256)]
+
+
+@pytest.mark.parametrize("amount", [*WRONG_AMOUNTS, 1, 1.5, True, None, [], {}, "9" * 100_000])
+def test_json_amounts_are_decimal_strings_and_nothing_else(amount: object) -> None:
+    text = json.dumps({"kind": "draw-faucet", "amount_atto": amount})
+    with pytest.raises(ValidationError):
+        DrawFaucet.model_validate_json(text)
+
+
+@pytest.mark.parametrize("epoch", [-1, 2**53 + 1, 2**64, 10**30, 1.0, "1e3", True, None])
+def test_json_epochs_are_small_integers_and_nothing_else(epoch: object) -> None:
+    text = MESSAGE.model_dump_json().replace('"expires_epoch":9', f'"expires_epoch":{epoch!r}')
+    with pytest.raises(ValidationError):
+        Message.model_validate_json(text.replace("True", "true").replace("None", "null"))
+
+
+@pytest.mark.parametrize(
+    "amount", [-1, 5, 1.5, "5", None, True, b"\0", b"\0\1", b"\1" * 33, b"\1" * 100_000]
+)
+def test_wire_amounts_are_the_shortest_bytes_and_nothing_else(amount: object) -> None:
+    with pytest.raises(MalformedBytes):
+        DrawFaucet.decode(dag_cbor.encode({"kind": "draw-faucet", "amount_atto": amount}))
+
+
+@given(st.integers(0, 2**256 - 1))
+def test_every_amount_keeps_its_value(amount_atto: int) -> None:
+    body = DrawFaucet(amount_atto=Atto(amount_atto))
+    assert DrawFaucet.decode(body.encode()).amount_atto == amount_atto
+    assert DrawFaucet.model_validate_json(body.model_dump_json()).amount_atto == amount_atto
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"end_epoch": PROPOSAL.start_epoch},
+        {"publish_by_epoch": Epoch(PROPOSAL.start_epoch + 1)},
+        {"piece_size_bytes": 500},
+        {"piece_size_bytes": 64},
+        {"label": "é" * 129},
+        {"client": "thf1mistyped"},
+        {"provider_id": ProviderId(0)},
+    ],
+)
+def test_an_incoherent_proposal_does_not_exist(changes: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        PROPOSAL.evolve(**changes)
+
+
+def test_a_proposals_quote_is_its_price_times_its_time() -> None:
+    proposal = PROPOSAL.evolve(
+        start_epoch=Epoch(100), end_epoch=Epoch(107), price_atto_per_epoch=Atto(3)
+    )
+    assert (proposal.duration_epochs, proposal.payment_atto) == (7, 21)
+    assert DealProposal.decode(proposal.encode()).cid == proposal.cid
+    assert proposal.evolve(nonce=1).cid != proposal.cid
+
+
+def test_a_deal_is_settled_within_its_own_time() -> None:
+    deal = Deal(
+        id=DealId(1),
+        proposal=PROPOSAL,
+        published_epoch=Epoch(1),
+        settled_until_epoch=PROPOSAL.start_epoch,
+        collateral_atto=PROPOSAL.collateral_atto,
+    )
+    assert deal.unsettled_atto == PROPOSAL.payment_atto
+    for epoch in (PROPOSAL.start_epoch - 1, PROPOSAL.end_epoch + 1):
+        with pytest.raises(ValidationError):
+            deal.evolve(settled_until_epoch=epoch)
+    assert Stored(entity=Deal.decode(deal.encode())).entity == deal
+
+
+@given(
+    st.integers(0, 2**100), st.integers(0, 2**100), st.integers(0, 2**100), st.integers(0, 2**100)
+)
+def test_an_account_never_promises_what_it_lacks(
+    received: int, locked: int, spent: int, unlocked: int
+) -> None:
+    account = Account(address=ADDRESS).receive(received)
+    if locked > received:
+        with pytest.raises(InsufficientFunds) as refusal:
+            account.lock(locked)
+        assert refusal.value.missing_atto == locked - received
+        return
+    account = account.lock(locked)
+    if spent > received - locked:
+        with pytest.raises(InsufficientFunds):
+            account.spend(spent)
+        return
+    account = account.spend(spent)
+    freed = min(unlocked, locked)
+    after = account.unlock(freed)
+    assert (after.balance_atto, after.locked_atto) == (received - spent, locked - freed)
+    assert after.free_atto == account.free_atto + freed
+    assert account.pay_locked(freed).free_atto == account.free_atto
+
+
+def test_an_account_that_locks_more_than_it_has_does_not_exist() -> None:
+    with pytest.raises(ValidationError):
+        Account(address=ADDRESS, balance_atto=Atto(1), locked_atto=Atto(2))
+
+
+def test_a_chain_is_named_after_all_that_it_begins_with() -> None:
+    genesis = Genesis(
+        policy=MAIN, ledger_address=ADDRESS, beacon_public_key=bytes(48), timestamp_milliseconds=1
+    )
+    variants = {
+        genesis.chain_id,
+        genesis.evolve(policy=MAIN.evolve(fault_fee_periods=4)).chain_id,
+        genesis.evolve(timestamp_milliseconds=2).chain_id,
+        genesis.evolve(beacon_public_key=b"\1" * 48).chain_id,
+        genesis.evolve(allocations=(Allocation(address=ADDRESS, amount_atto=Atto(1)),)).chain_id,
+    }
+    assert len(variants) == 5
+    assert Genesis.decode(genesis.encode()) == genesis
+
+
+def test_a_genesis_pays_nobody_on_another_network() -> None:
+    terms: dict[str, Any] = {"beacon_public_key": bytes(48), "timestamp_milliseconds": 1}
+    with pytest.raises(ValidationError, match="another network"):
+        Genesis(policy=DEV, ledger_address=ADDRESS, **terms)
+    allocation = Allocation(address=KEY.address("thf"), amount_atto=Atto(1))
+    with pytest.raises(ValidationError, match="another network"):
+        Genesis(policy=MAIN, ledger_address=ADDRESS, allocations=(allocation,), **terms)
+
+
+def test_a_receipt_without_a_code_is_done() -> None:
+    receipt = Receipt(message_id=SOME_CID, epoch=Epoch(1), fee_atto=Atto(0))
+    assert receipt.is_done
+    assert not receipt.evolve(code="not-found").is_done
+    assert Receipt.decode(receipt.encode()) == receipt
