@@ -10,7 +10,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from ipfs.bitswap.messages import Message, Presence, PresenceType, Want, WantType
+from ipfs.bitswap.messages import (
+    PENDING_BYTES_MAX,
+    Message,
+    Presence,
+    PresenceType,
+    Want,
+    WantType,
+)
 from ipfs.bitswap.wantlist import Wantlist
 from ipfs.cid import CID
 from ipfs.p2p.peer_id import PeerId
@@ -114,7 +121,8 @@ class Engine:
                 continue
             peer.wants.remove(want.cid)
             self._end(peer_id, peer, (want.cid,))
-        return Answer(tuple(blocks), tuple(presences), sum(peer.located.values()))
+        pending_bytes = min(sum(peer.located.values()), PENDING_BYTES_MAX)
+        return Answer(tuple(blocks), tuple(presences), pending_bytes)
 
     def forget(self, peer_id: PeerId) -> None:
         """Free all that is held for a peer."""

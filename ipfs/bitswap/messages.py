@@ -19,6 +19,7 @@ FIELDS_MAX: Final = 16_384
 """Protobuf fields in one message, nested ones included: 3,000 wants, parsed in well under 0.1 s."""
 
 PRIORITY_MAX: Final = 2**31 - 1
+PENDING_BYTES_MAX: Final = 2**31 - 1
 
 _Choice = TypeVar("_Choice", bound=IntEnum)
 
@@ -222,7 +223,7 @@ def _bool(value: int | bytes) -> bool:
 
 def _int31(value: int | bytes, what: str) -> int:
     number = protobuf.expect_int(value, what)
-    if number > PRIORITY_MAX:
+    if number >= 1 << 31:
         raise MalformedBytes(what, "negative, or over 31 bits")
     return number
 

@@ -4,12 +4,15 @@
 
 A peer that said HAVE or sent a block of this session is asked for further blocks directly, and
 so is a lone peer. DONT_HAVE moves one want on; silence, a lie or a cut connection drops the peer
-and moves on all that it was asked. Does no I/O and reads no clock: time is an argument.
+and moves on all that it was asked. A slow peer that keeps sending is not silent.
+
+Does no I/O and reads no clock: time is an argument.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from itertools import takewhile
+from typing import Final, NamedTuple
 
 from ipfs.bitswap.messages import PRIORITY_MAX, Message, PresenceType, Want, WantType
 from ipfs.block import Block
@@ -20,8 +23,8 @@ from ipfs.p2p.peer_id import PeerId
 REQUESTS_PER_PEER_MAX: Final = 64
 """Blocks asked of one peer at a time: 16 MiB of usual leaves, a second of a fast link."""
 
-PATIENCE: Final = 4
-"""A want that a busy peer passes over for so many idle timeouts goes to the next one."""
+PASSED_OVER_MAX: Final = 2 * REQUESTS_PER_PEER_MAX
+"""A want goes to the next peer when this one has sent so many later blocks before it."""
 
 DONT_HAVE: Final = "dont-have"
 STALLED: Final = "stalled"
@@ -43,22 +46,36 @@ class BlockUnavailable(NetworkError):
         self.answers = dict(answers)
 
 
+class _Request(NamedTuple):
+    """When a peer was asked, and how many blocks it had sent by then."""
+
+    asked_at_s: float
+    after_blocks: int
+
+
 @dataclass(slots=True)
 class _Peer:
-    """asked: what it owes an answer to, and since when, oldest first."""
+    """asked: what it owes an answer to, oldest first."""
 
     heard_at_s: float
-    asked: dict[CID, float] = field(default_factory=dict)
+    blocks_sent: int = 0
+    asked: dict[CID, _Request] = field(default_factory=dict)
     is_promising: bool = False
 
-    @property
-    def oldest_asked_s(self) -> float:
-        return next(iter(self.asked.values()))
+    def ask(self, cid: CID, now_s: float) -> None:
+        # A peer that has not answered whether it has the block owes that answer still.
+        self.asked.setdefault(cid, _Request(now_s, self.blocks_sent))
 
     @property
     def silent_since_s(self) -> float:
         """The moment it began to owe something without saying anything."""
-        return max(self.oldest_asked_s, self.heard_at_s)
+        return max(self.heard_at_s, next(iter(self.asked.values())).asked_at_s)
+
+    @property
+    def passed_over(self) -> list[CID]:
+        """What it owes while it sends what it was asked for later."""
+        due = self.blocks_sent - PASSED_OVER_MAX
+        return list(takewhile(lambda cid: self.asked[cid].after_blocks <= due, self.asked))
 
 
 @dataclass(slots=True)
@@ -118,8 +135,13 @@ class Session:
                 peer.is_promising = True
                 if peer.asked.pop(block.cid, None) is not None:
                     peer.heard_at_s = now_s
-        for presence in message.presences if peer is not None else ():
-            self._hear(peer_id, presence.cid, presence.presence_type, now_s)
+                    peer.blocks_sent += 1
+        if peer is not None:
+            for presence in message.presences:
+                self._hear(peer_id, presence.cid, presence.presence_type, now_s)
+            for cid in peer.passed_over:
+                self._lacks(peer_id, cid, STALLED)
+                self._cancel(cid, {peer_id})
         self._dispatch(now_s)
         return arrived
 
@@ -129,7 +151,7 @@ class Session:
         self._dispatch(now_s)
 
     def expire(self, now_s: float) -> None:
-        """Drop the peers that have said nothing for too long, move on what was passed over."""
+        """Drop the peers that owe something and have said nothing for too long."""
         silent = [
             peer_id
             for peer_id, peer in self._peers.items()
@@ -137,26 +159,14 @@ class Session:
         ]
         for peer_id in silent:
             self._drop(peer_id, STALLED)
-        for peer_id, peer in self._peers.items():
-            for cid, asked_at_s in tuple(peer.asked.items()):
-                if now_s < asked_at_s + PATIENCE * self._idle_timeout_s:
-                    break
-                self._lacks(peer_id, cid, STALLED)
-                self._cancel(cid, {peer_id})
         self._dispatch(now_s)
 
     @property
     def deadline_s(self) -> float | None:
         """When to call `expire` next; None while nobody owes us anything."""
-        deadlines_s = [
-            min(
-                peer.silent_since_s + self._idle_timeout_s,
-                peer.oldest_asked_s + PATIENCE * self._idle_timeout_s,
-            )
-            for peer in self._peers.values()
-            if peer.asked
-        ]
-        return min(deadlines_s, default=None)
+        since_s = (peer.silent_since_s for peer in self._peers.values() if peer.asked)
+        earliest_s = min(since_s, default=None)
+        return None if earliest_s is None else earliest_s + self._idle_timeout_s
 
     def take_requests(self) -> list[tuple[PeerId, Want]]:
         """Return what to ask of whom since the last call."""
@@ -188,17 +198,18 @@ class Session:
 
     def _hear(self, peer_id: PeerId, cid: CID, presence_type: PresenceType, now_s: float) -> None:
         peer, wanted = self._peers[peer_id], self._wanted.get(cid)
-        if cid in peer.asked:
+        is_holder = wanted is not None and wanted.holder == peer_id
+        if presence_type is PresenceType.HAVE and is_holder:
+            # It was asked for the block itself: to promise it again is no answer.
+            return
+        if peer.asked.pop(cid, None) is not None:
             peer.heard_at_s = now_s
         if presence_type is PresenceType.DONT_HAVE:
             self._lacks(peer_id, cid, DONT_HAVE)
-            return
-        peer.is_promising = True
-        if wanted is None or wanted.holder != peer_id:
-            peer.asked.pop(cid, None)
-        if wanted is not None:
-            wanted.having.add(peer_id)
-            wanted.lacking.pop(peer_id, None)
+        else:
+            peer.is_promising = True
+            if wanted is not None and peer_id not in wanted.lacking:
+                wanted.having.add(peer_id)
 
     def _lacks(self, peer_id: PeerId, cid: CID, answer: str) -> None:
         self._peers[peer_id].asked.pop(cid, None)
@@ -234,8 +245,7 @@ class Session:
     def _ask(
         self, peer_id: PeerId, cid: CID, wanted: _Wanted, want_type: WantType, now_s: float
     ) -> None:
-        # A peer that has not answered whether it has the block owes that answer still.
-        self._peers[peer_id].asked.setdefault(cid, now_s)
+        self._peers[peer_id].ask(cid, now_s)
         wanted.contacted.add(peer_id)
         want = Want(cid, wanted.priority, want_type, send_dont_have=True)
         self._requests.append((peer_id, want))

@@ -1,6 +1,5 @@
 """What one side wants of the other: theirs, which we answer, and ours, which we send."""
 
-from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -10,8 +9,8 @@ from ipfs.cid import CID
 WANTS_PER_PEER_MAX: Final = 1024
 """What is remembered of one peer's wishes (boxo `bitswap/server`, MaxQueuedWantlistEntries)."""
 
-CANCELLED_MAX: Final = 1024
-"""How many cancelled wants are remembered: their blocks may be under way."""
+SETTLED_MAX: Final = 1024
+"""How many wants are remembered after they ended: their blocks may be under way."""
 
 
 class Wantlist:
@@ -60,7 +59,7 @@ class Requests:
 
     def __init__(self) -> None:
         self._askers: dict[CID, set[object]] = {}
-        self._cancelled: deque[CID] = deque(maxlen=CANCELLED_MAX)
+        self._settled: dict[CID, None] = {}
         self._unsent: dict[CID, Want] = {}
 
     def ask(self, want: Want, asker: object) -> None:
@@ -76,7 +75,7 @@ class Requests:
         askers.discard(asker)
         if not askers:
             del self._askers[want.cid]
-            self._cancelled.append(want.cid)
+            self._settle(want.cid)
             self._unsent[want.cid] = want
 
     def take_unsent(self) -> tuple[Want, ...]:
@@ -95,11 +94,16 @@ class Requests:
         unasked = []
         for cid in cids:
             if self._askers.pop(cid, None) is not None:
-                self._cancelled.append(cid)
+                self._settle(cid)
                 self._unsent.pop(cid, None)
-            elif cid not in self._cancelled:
+            elif cid not in self._settled:
                 unasked.append(cid)
         return unasked
+
+    def _settle(self, cid: CID) -> None:
+        self._settled[cid] = None
+        if len(self._settled) > SETTLED_MAX:
+            del self._settled[next(iter(self._settled))]
 
 
 def _by_want_type(want: Want) -> int:

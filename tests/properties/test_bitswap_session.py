@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from ipfs.bitswap.messages import Message, Presence, PresenceType, WantType
-from ipfs.bitswap.session import PATIENCE, REQUESTS_PER_PEER_MAX, Session
+from ipfs.bitswap.session import REQUESTS_PER_PEER_MAX, Session
 from ipfs.cid import CID
 from ipfs.p2p.peer_id import PeerId
 from tests.support.bitswap import leaf
@@ -73,7 +73,7 @@ class Fetching(RuleBasedStateMachine):
         if self.wanted - hopeless:
             deadline_s = self.session.deadline_s
             assert deadline_s is not None
-            assert deadline_s <= self.now_s + PATIENCE * IDLE_S
+            assert deadline_s <= self.now_s + IDLE_S
 
     @invariant()
     def what_is_asked_is_wanted_and_what_is_not_is_cancelled(self) -> None:
@@ -88,10 +88,10 @@ class Fetching(RuleBasedStateMachine):
                 assert len(self.asked[peer_id]) <= REQUESTS_PER_PEER_MAX
 
     def teardown(self) -> None:
-        self.now_s += PATIENCE * IDLE_S
-        for _ in range(len(PEERS) * PATIENCE):
-            self.now_s += IDLE_S
+        for _ in PEERS:
             self.session.expire(self.now_s)
+            self.now_s += IDLE_S
+        self.session.expire(self.now_s)
         assert set(self.session.hopeless()) == self.wanted, "silence ends every hope"
 
 

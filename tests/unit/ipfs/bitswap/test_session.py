@@ -1,7 +1,7 @@
 import pytest
 
 from ipfs.bitswap.messages import Message, Presence, PresenceType, Want, WantType
-from ipfs.bitswap.session import DONT_HAVE, PATIENCE, REQUESTS_PER_PEER_MAX, STALLED, Session
+from ipfs.bitswap.session import DONT_HAVE, PASSED_OVER_MAX, REQUESTS_PER_PEER_MAX, STALLED, Session
 from ipfs.cid import CID
 from ipfs.p2p.peer_id import PeerId
 from tests.support.bitswap import leaf
@@ -82,13 +82,23 @@ def test_what_one_lacks_the_next_is_asked_for() -> None:
     assert asked(session) == [(CAROL, A.cid, WantType.BLOCK)]
 
 
-def test_a_peer_that_gets_the_block_later_is_asked_again() -> None:
+def test_a_peer_that_lacked_it_is_asked_no_more_but_its_block_is_taken() -> None:
     session = session_of(ALICE)
     session.want([A.cid], 0)
     session.receive(ALICE, says(A.cid, PresenceType.DONT_HAVE), 1)
     asked(session)
     session.receive(ALICE, says(A.cid, PresenceType.HAVE), 2)
-    assert asked(session) == [(ALICE, A.cid, WantType.BLOCK)]
+    assert (asked(session), session.hopeless()) == ([], [A.cid])
+    assert session.receive(ALICE, Message(blocks=(A,)), 3) == [A]
+
+
+def test_to_promise_again_and_again_is_silence() -> None:
+    session = session_of(ALICE, BOB)
+    session.want([A.cid], 0)
+    for second in range(int(IDLE_S)):
+        session.receive(ALICE, says(A.cid, PresenceType.HAVE), second)
+    session.expire(IDLE_S)
+    assert session.dropped == {ALICE: STALLED, BOB: STALLED}
 
 
 def test_a_silent_peer_is_dropped_and_what_it_owes_goes_to_the_next() -> None:
@@ -122,14 +132,12 @@ def test_a_want_that_a_busy_peer_passes_over_goes_to_the_next() -> None:
     session = session_of(ALICE, BOB)
     session.receive(ALICE, says(A.cid, PresenceType.HAVE), 0)
     session.want([A.cid], 0)
-    now_s = 0.0
-    for block in LEAVES[1 : 1 + 2 * PATIENCE]:
-        session.want([block.cid], now_s)
-        now_s += IDLE_S / 2
-        session.receive(ALICE, Message(blocks=(block,)), now_s)
-        session.expire(now_s)
-    assert (BOB, A.cid, WantType.BLOCK) in asked(session)
-    assert session.answers(A.cid)[ALICE] == STALLED
+    for number in range(1, 1 + PASSED_OVER_MAX):
+        assert (BOB, A.cid, WantType.BLOCK) not in asked(session)
+        session.want([leaf(number).cid], number)
+        session.receive(ALICE, Message(blocks=(leaf(number),)), number)
+    assert asked(session)[-2:] == [(ALICE, A.cid, None), (BOB, A.cid, WantType.BLOCK)]
+    assert session.dropped == {}
 
 
 def test_unwanted_blocks_are_ignored_and_wanted_ones_taken_from_anybody() -> None:
