@@ -79,7 +79,7 @@ class Kubo:
             if not future.done():
                 future.set_result(answer)
         for future in self._answers.values():
-            future.set_exception(KuboFailed("the process ended; see kubo.log in its folder"))
+            future.set_exception(KuboFailed("the process ended; see kubo.stderr in its folder"))
 
     async def _call(self, name: str, *arguments: object, seconds: float = CALL_SECONDS) -> Any:
         assert self._process.stdin is not None
@@ -100,7 +100,8 @@ async def running_kubo(folder: Path) -> AsyncIterator[Kubo]:
     """Run a node with a new repository in `folder`, which exists; skip where no Kubo can run."""
     if reason := why_there_is_no_kubo():
         pytest.skip(f"no Kubo to test against: {reason}")
-    with (folder / "kubo.log").open("wb") as log:
+    # The library writes its own kubo.log to the working directory.
+    with (folder / "kubo.stderr").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             __file__,
@@ -108,6 +109,7 @@ async def running_kubo(folder: Path) -> AsyncIterator[Kubo]:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=log,
+            cwd=folder,
         )
     kubo = Kubo(process)
     hearing = asyncio.create_task(kubo.hear())
