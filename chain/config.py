@@ -41,6 +41,8 @@ class Settings(BaseModel):
 
 
 def _amount(value: object) -> object:
+    if isinstance(value, int) and not isinstance(value, Atto):
+        raise ValueError("tokens or atto? Write an amount as text")
     return parse_amount(value) if isinstance(value, str) else value
 
 
@@ -112,11 +114,11 @@ _KEY: Final = re.compile(r"\s*([\w.\"'-]+?)\s*=")
 
 def _line_of(text: str, location: Sequence[Any]) -> int | None:
     """Return where the setting stands, or the nearest table around it that stands somewhere."""
-    lines = {place: number for number, place in reversed([*_places(text)])}
-    wanted = tuple(map(str, location))
+    places, wanted = _places(text), tuple(map(str, location))
     for length in range(len(wanted), 0, -1):
-        if wanted[:length] in lines:
-            return lines[wanted[:length]]
+        for number, place in places:
+            if place[:length] == wanted[:length]:
+                return number
     return None
 
 
