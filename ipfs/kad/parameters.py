@@ -37,6 +37,9 @@ class KadParameters:
     refresh_seconds: float = 600
     """Between two rounds of upkeep (same source, routing table refresh)."""
 
+    retry_seconds: float = 15
+    """Between two rounds while we know no server, or while nobody took an announcement of ours."""
+
     refresh_prefix_bits_max: int = 12
     """The deepest bucket refreshed by a lookup of its own: finding a key in it costs 2^13 hashes.
     Whatever lies deeper is found by the lookup of our own key."""

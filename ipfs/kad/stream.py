@@ -152,7 +152,10 @@ class Kademlia:
         """Keep the table, the records and our announcements fresh, until cancelled."""
         while True:
             await self.upkeep()
-            await asyncio.sleep(self._parameters.refresh_seconds)
+            is_alone = not len(self._table) or any(self._due_announcements())
+            await asyncio.sleep(
+                self._parameters.retry_seconds if is_alone else self._parameters.refresh_seconds
+            )
 
     async def upkeep(self) -> None:
         """Do one round of what `run` repeats."""
@@ -164,8 +167,12 @@ class Kademlia:
         depth = min(self._table.depth, self._parameters.refresh_prefix_bits_max)
         for prefix_bits in range(depth + 1):
             await self._approach(preimage_near(key_of(own), prefix_bits, self._random))
-        for key in [key for key, due_at in self._announce_at.items() if due_at <= now]:
+        for key in self._due_announcements():
             await self._announce(key)
+
+    def _due_announcements(self) -> list[bytes]:
+        now = self._clock()
+        return [key for key, due_at in self._announce_at.items() if due_at <= now]
 
     async def _announce(self, key: bytes) -> int:
         [us] = within(self._in_reach, [PeerAddress(self._host.peer_id, self._host.addresses)])

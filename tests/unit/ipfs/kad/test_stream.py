@@ -231,7 +231,7 @@ async def test_a_dht_with_another_protocol_id_is_another_dht() -> None:
 async def test_run_tries_again_what_found_nobody_until_it_is_cancelled() -> None:
     async with MemoryNetwork() as network:
         host, late = network.add_host(), network.add_host()
-        node = Kademlia(host, parameters=KadParameters(refresh_seconds=0))
+        node = Kademlia(host, parameters=KadParameters(retry_seconds=0))
         other = Kademlia(late)
         network.take_down(late.peer_id)
         await node.bootstrap([where(late)])
