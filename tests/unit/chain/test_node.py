@@ -1,6 +1,7 @@
 import asyncio
 import random
 import sqlite3
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from chain.audit import audit_folder
 from chain.config import AllocationSettings, LedgerConfig
 from chain.deal import DealState
+from chain.disk import FolderLocked
 from chain.errors import (
     Expired,
     InsufficientFunds,
@@ -22,6 +24,8 @@ from chain.errors import (
 from chain.explain import Party
 from chain.genesis import KEYS_NAME, KeysLost
 from chain.messages import DrawFaucet, SignedMessage, Transfer, UpdateProvider
+from chain.node import run_node
+from chain.remote import RemoteLedger
 from chain.store import DATABASE_NAME
 from chain.submission import WrongProofs
 from chain.units import Atto, Epoch
@@ -307,3 +311,22 @@ def test_nothing_durable_is_lost_to_sigkill(tmp_path: Path) -> None:
             for line in durable:
                 assert kept.receipt(CID.parse(line.strip())) is not None
         audit_folder(tmp_path)
+
+
+async def test_one_process_serves_a_folder_and_the_next_one_carries_on(tmp_path: Path) -> None:
+    loop = asyncio.get_running_loop()
+    chain_ids = []
+    for _ in range(2):
+        ready: asyncio.Future[str] = loop.create_future()
+        config = LedgerConfig(port=0)
+        serving = asyncio.create_task(run_node(tmp_path, config, on_ready=ready.set_result))
+        url = await ready
+        with pytest.raises(FolderLocked):
+            await run_node(tmp_path, config)
+        async with RemoteLedger(url) as ledger:
+            chain_ids.append((await ledger.genesis()).chain_id)
+        serving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await serving
+    assert chain_ids[0] == chain_ids[1]
+    assert stat.S_IMODE((tmp_path / KEYS_NAME).stat().st_mode) == 0o600
