@@ -1,0 +1,188 @@
+"""How long sealing and proving take, in units of one SHA-256 compression of the same run.
+
+    python -m benchmarks.sealing [--sector-size 8MiB] [--folder DIR]
+
+The unit, L, is what one compression costs when OpenSSL streams a long message through hashlib,
+measured before and after each step: it takes out of the figures how fast the machine is, and how
+fast it was just then. Times are CPU seconds of this process; everything here runs on one core.
+"""
+
+import argparse
+import hashlib
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from statistics import median
+
+import numpy as np
+
+from proofs import kernels, porep, post
+from proofs.graph import Graph
+from proofs.kernels import fr32
+from proofs.kernels.parents import parents
+from proofs.merkle import as_nodes, build_rows
+from proofs.parameters import ProofParameters, ProofType
+from proofs.piece import CommPHasher, PieceCommitment, comm_d
+from proofs.registry import parameters_of
+from proofs.replica import label_header, replica_id
+from proofs.seal import seal, write_sector_data
+from proofs.sealed import drop_proving_cache
+
+SECTOR_SIZES = {"2KiB": ProofType.SDR_2KIB, "8MiB": ProofType.SDR_8MIB}
+SECTOR_SIZES |= {"512MiB": ProofType.SDR_512MIB, "32GiB": ProofType.SDR_32GIB}
+
+NODES = 1 << 18
+TICKET, SEED, CHAIN = bytes(32), b"\1" * 32, b"benchmark"
+
+
+def compression_seconds() -> float:
+    """Return what one compression costs now, when hashlib streams."""
+    message = bytes(1 << 24)
+    start = time.process_time()
+    hashlib.sha256(message)
+    return (time.process_time() - start) / (len(message) / 64)
+
+
+def measure(work: Callable[[], object], *, repeats: int = 7) -> tuple[float, float]:
+    """Return the CPU seconds of some work and how many L that is: medians, after a first run."""
+    work()
+    seconds, units = [], []
+    for _ in range(repeats):
+        before, start = compression_seconds(), time.process_time()
+        work()
+        seconds.append(time.process_time() - start)
+        units.append(seconds[-1] / ((before + compression_seconds()) / 2))
+    return median(seconds), median(units)
+
+
+def measure_kernels() -> None:
+    parameters = parameters_of(ProofType.SDR_8MIB)
+    graph = Graph(parameters.node_count, parameters.porep_id)
+    payload = np.frombuffer(Random(1).randbytes(NODES // 4 * 127), np.uint8)
+    leaves = as_nodes(fr32.pad(payload))
+    rows = np.concatenate([parents(graph, at, 1 << 14) for at in range(0, NODES, 1 << 14)])
+    layer, header = np.zeros((NODES, 32), np.uint8), label_header(bytes(32), 2)
+    level = kernels.level()
+
+    print(f"{'kernel':24}{'ns a node':>12}{'L a node':>12}")
+    for name, work in (
+        ("fr32 pad", lambda: fr32.pad(payload)),
+        ("tree, whole", lambda: build_rows(leaves)),
+        ("parents", lambda: [parents(graph, at, 1 << 14) for at in range(0, NODES, 1 << 14)]),
+        ("labels", lambda: level.label_nodes(header, 1, rows[1:], leaves, layer)),
+    ):
+        seconds, units = measure(work)
+        print(f"{name:24}{seconds / NODES * 1e9:12.1f}{units / NODES:12.2f}", flush=True)
+
+
+class Clock:
+    """Prints what each step took, in CPU and wall seconds."""
+
+    def __init__(self, node_count: int) -> None:
+        self._node_count = node_count
+        print(f"\n{'step':24}{'CPU s':>12}{'wall s':>12}{'L a node':>12}{'peak MiB':>12}")
+        self._begin()
+
+    def _begin(self) -> None:
+        self._unit_seconds = compression_seconds()
+        self._cpu_seconds, self._wall_seconds = time.process_time(), time.monotonic()
+
+    def lap(self, name: str) -> None:
+        """Print what was done since the last lap, and begin the next."""
+        cpu_seconds = time.process_time() - self._cpu_seconds
+        wall_seconds = time.monotonic() - self._wall_seconds
+        unit_seconds = (self._unit_seconds + compression_seconds()) / 2
+        units = cpu_seconds / self._node_count / unit_seconds
+        # Kibibytes on Linux, bytes on macOS.
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        peak_mib = peak >> (20 if sys.platform == "darwin" else 10)
+        print(
+            f"{name:24}{cpu_seconds:12.2f}{wall_seconds:12.2f}{units:12.2f}{peak_mib:12}",
+            flush=True,
+        )
+        self._begin()
+
+    def progress(self, stage: str, done: int, total: int) -> None:
+        """Count a stage of sealing as a lap."""
+        if done == total:
+            self.lap(f"seal: {stage}")
+
+
+def measure_sector(parameters: ProofParameters, folder: Path) -> None:
+    payload_path, data_path, sealed = folder / "payload", folder / "data", folder / "sealed"
+    write_payload(payload_path, parameters.payload_bytes)
+    clock = Clock(parameters.node_count)
+    write_sector_data([(payload_path, 0)], parameters.sector_size_bytes, data_path)
+    clock.lap("fr32 to disk")
+    commitment = comm_d([commit(payload_path)], parameters.sector_size_bytes)
+    clock.lap("CommP")
+    replica = replica_id(
+        provider_id=1, sector_number=1, ticket=TICKET, comm_d=commitment,
+        porep_id=parameters.porep_id,
+    )  # fmt: skip
+    found = seal(parameters, replica, data_path, sealed, clock.progress)
+    clock.lap("seal: sync")
+    assert found.comm_d == commitment
+    print(f"{'disk while sealing':24}{size_mib(sealed):12} MiB")
+
+    replication = porep.PorepStatement(
+        parameters=parameters, chain_id=CHAIN, provider_id=1, sector_number=1, ticket=TICKET,
+        comm_d=commitment, comm_r=found.comm_r, seed=SEED,
+    )  # fmt: skip
+    proof = porep.prove(replication, sealed)
+    clock.lap("PoRep prove")
+    porep.verify(replication, proof)
+    clock.lap("PoRep verify")
+    print(f"{'PoRep':24}{len(proof):12} bytes")
+
+    drop_proving_cache(sealed, parameters)
+    window = post.WindowStatement(
+        parameters=parameters, chain_id=CHAIN, provider_id=1, sector_number=1,
+        comm_r=found.comm_r, seeds=(SEED,), piece_ranges=((0, parameters.node_count),),
+    )  # fmt: skip
+    answer = post.prove(window, sealed)
+    clock.lap("PoSt prove")
+    post.verify(window, answer)
+    clock.lap("PoSt verify")
+    print(f"{'PoSt':24}{len(answer):12} bytes")
+    print(f"{'disk once proven':24}{size_mib(sealed):12} MiB")
+
+
+def write_payload(path: Path, length: int) -> None:
+    random = Random(1)
+    with path.open("wb") as file:
+        for start in range(0, length, 1 << 20):
+            file.write(random.randbytes(min(1 << 20, length - start)))
+
+
+def commit(path: Path) -> PieceCommitment:
+    hasher = CommPHasher()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            hasher.update(chunk)
+    return hasher.finish()
+
+
+def size_mib(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.iterdir()) >> 20
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sector-size", choices=SECTOR_SIZES, default="8MiB")
+    parser.add_argument("--folder", type=Path, help="where the sector is sealed, then deleted")
+    chosen = parser.parse_args()
+    seconds = median(compression_seconds() for _ in range(7))
+    print(f"L = {seconds * 1e9:.1f} ns; kernels: {kernels.chosen()}\n")
+    measure_kernels()
+    with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
+        parameters = parameters_of(SECTOR_SIZES[chosen.sector_size])
+        measure_sector(parameters, Path(folder))
+
+
+if __name__ == "__main__":
+    main()
