@@ -82,8 +82,6 @@ class CarReader:
         while prefix[-1] & 0x80 and len(prefix) < varint.VARINT_BYTES_MAX:
             prefix += self._exactly(1)
         length, _ = varint.decode(prefix)
-        if length == 0:
-            raise MalformedBytes(what, "zero length")
         if length > limit:
             raise LimitExceeded(what, limit=limit, asked=length)
         return self._exactly(length)

@@ -4,7 +4,8 @@ A record is a head, a CID, and the block's bytes; a tombstone has no bytes:
 
     magic 4 | kind 1 | CID bytes 1 | data bytes 4 | CRC-32 of all this and the CID 4 | CID | data
 
-The CRC vouches for where the next record starts, the CID for the data.
+The CRC vouches for where the next record starts, the CID for the data. Reading ends at a damaged
+head: where the next record would start is unknown.
 """
 
 import os

@@ -1,5 +1,6 @@
 """The block store on a disk: what it promises, through crashes, torn files and bit rot."""
 
+import errno
 import os
 import random
 import shutil
@@ -71,8 +72,7 @@ def test_deleted_blocks_stay_away(tmp_path: Path) -> None:
         store.delete([block(4).cid])
     for index_lost in (False, True):
         if index_lost:
-            for path in tmp_path.glob("index.*"):
-                path.unlink()
+            lose_index(tmp_path)
         with DiskBlockstore(tmp_path) as store:
             assert set(store) == {block(number).cid for number in range(9) if number != 4}
             with pytest.raises(BlockNotFound):
@@ -97,17 +97,81 @@ def test_bit_rot_is_noticed_and_mended_by_putting_again(
 ) -> None:
     store.put([big(1), big(2)])
     [segment] = segments(tmp_path / "store")
-    with segment.open("r+b") as file:
-        file.seek(BIG_BYTES // 2)
-        byte = file.read(1)[0]
-        file.seek(BIG_BYTES // 2)
-        file.write(bytes((byte ^ 1,)))
+    flip_bit(segment, BIG_BYTES // 2)
     with pytest.raises(BlockCorrupt):
         store.get(big(1).cid)
     assert not store.has(big(1).cid)
     assert store.get(big(2).cid) == big(2)
     store.put([big(1)])
     assert store.get(big(1).cid) == big(1)
+
+
+def flip_bit(path: Path, position: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[position] ^= 2
+    path.write_bytes(data)
+
+
+def lose_index(folder: Path) -> None:
+    for path in folder.glob("index.*"):
+        path.unlink()
+
+
+def test_a_rotten_block_is_not_carried_into_another_segment(tmp_path: Path) -> None:
+    blocks = [big(number) for number in range(8)]
+    with DiskBlockstore(tmp_path, segment_bytes_max=4 * BIG_BYTES) as store:
+        store.put(blocks)
+        [segment] = segments(tmp_path)
+        flip_bit(segment, BIG_BYTES // 2)
+        store.delete(each.cid for each in blocks[2:])
+        assert not segment.exists()
+        assert set(store) == {blocks[1].cid}
+        assert store.get(blocks[1].cid) == blocks[1]
+
+
+def test_a_rebuilt_index_names_no_rotten_block(tmp_path: Path) -> None:
+    with DiskBlockstore(tmp_path) as store:
+        store.put([big(1), big(2)])
+    flip_bit(segments(tmp_path)[0], BIG_BYTES // 2)
+    lose_index(tmp_path)
+    with DiskBlockstore(tmp_path) as store:
+        assert set(store) == {big(2).cid}
+
+
+def test_a_rebuild_ends_at_a_damaged_head(tmp_path: Path) -> None:
+    with DiskBlockstore(tmp_path / "whole") as store:
+        store.put([block(1)])
+        head_at = segments(tmp_path / "whole")[0].stat().st_size
+        store.put([block(2), block(3)])
+    for position in range(head_at, head_at + 14 + len(block(2).cid.encode())):
+        folder = tmp_path / str(position)
+        shutil.copytree(tmp_path / "whole", folder)
+        flip_bit(segments(folder)[0], position)
+        lose_index(folder)
+        with DiskBlockstore(folder) as store:
+            assert set(store) == {block(1).cid}
+
+
+def test_a_failed_fsync_acknowledges_nothing_and_its_segment_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: int) -> None:
+        raise OSError(errno.EIO, "input/output error")
+
+    with DiskBlockstore(tmp_path) as store:
+        store.put([block(1)])
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "fdatasync", fail)
+            with pytest.raises(OSError, match="input/output"):
+                store.put([block(2)])
+            with pytest.raises(OSError, match="input/output"):
+                store.delete([block(1).cid])
+        assert set(store) == {block(1).cid}
+        failed = segments(tmp_path)
+        store.put([block(3)])
+        assert len(segments(tmp_path)) == len(failed) + 1
+    with DiskBlockstore(tmp_path) as store:
+        assert store.get(block(3).cid) == block(3)
 
 
 @pytest.mark.parametrize("index_lost", [False, True])
@@ -142,8 +206,7 @@ def test_garbage_after_the_last_record_hides_nothing(tmp_path: Path) -> None:
         file.write(bytes(5000))
     with DiskBlockstore(tmp_path) as store:
         store.put([block(2)])
-    for path in tmp_path.glob("index.*"):
-        path.unlink()
+    lose_index(tmp_path)
     with DiskBlockstore(tmp_path) as store:
         assert set(store) == {block(1).cid, block(2).cid}
 

@@ -15,9 +15,16 @@ from ipfs.dag_pb import PBLink, PBNode
 from ipfs.errors import LimitExceeded, MalformedBytes, PeerError
 from ipfs.unixfs.disk import import_path
 from ipfs.unixfs.errors import UnsafeEntry
-from ipfs.unixfs.exporter import ExportLimits, TargetExists, export, read_file
+from ipfs.unixfs.exporter import (
+    DEFAULT_LIMITS,
+    ExportLimits,
+    TargetExists,
+    _Writer,
+    export,
+    read_file,
+)
 from ipfs.unixfs.importer import import_file
-from ipfs.unixfs.node import Header, NodeType
+from ipfs.unixfs.node import Header, NodeType, read_node
 from ipfs.unixfs.profiles import UNIXFS_V0_2015, UNIXFS_V1_2025, ImportSettings
 from tests.support.unixfs_vectors import content
 
@@ -142,11 +149,32 @@ def test_a_name_that_could_leave_the_folder_is_refused(
     assert not out.exists()
 
 
-def test_two_entries_of_one_name_are_refused(store: MemoryBlockstore, out: Path) -> None:
+def test_two_entries_of_one_name_are_no_directory(store: MemoryBlockstore) -> None:
     links = [PBLink(symlink(store, "sub"), "a"), PBLink(file(store), "a")]
     root = put(store, Header(NodeType.DIRECTORY), *links)
-    with pytest.raises(UnsafeEntry, match="a"):
-        export(store, root, out)
+    with pytest.raises(UnsafeEntry, match="two entries"):
+        read_node(store.get(root))
+
+
+def test_what_is_at_an_entrys_place_is_not_written_through(
+    store: MemoryBlockstore, tmp_path: Path
+) -> None:
+    """A disk that takes "a" and "A" for one name lets two entries meet."""
+    (tmp_path / "victim").write_bytes(b"kept")
+    (tmp_path / "file").symlink_to("victim")
+    (tmp_path / "folder").symlink_to(tmp_path)
+    folder_fd = os.open(tmp_path, os.O_RDONLY)
+    writer = _Writer(store, DEFAULT_LIMITS, lambda _: None)
+    for cid, name in (
+        (file(store), "file"),
+        (directory(store, victim=file(store)), "folder"),
+        (symlink(store, "elsewhere"), "file"),
+    ):
+        with pytest.raises(UnsafeEntry, match="same name"):
+            writer.write(cid, folder_fd, name, ("root", name))
+    os.close(folder_fd)
+    assert (tmp_path / "victim").read_bytes() == b"kept"
+    assert (tmp_path / "file").readlink() == Path("victim")
 
 
 @pytest.mark.parametrize(
