@@ -15,6 +15,7 @@ from proofs.kernels.intrinsics import (
     compress,
     hash_pairs_portable,
     hash_pairs_sha_ni,
+    prefetch,
 )
 from proofs.parameters import BASE_DEGREE, LABEL_PARENTS
 
@@ -83,6 +84,11 @@ def _label_nodes(
         for word in range(8):
             scratch[LAST_WORD + word] = scratch[last + word]
             scratch[STATE_WORD + word] = start[word]
+        if row + 1 < parents.shape[0]:
+            # Known since long, and anywhere: without it a quarter of the time is waiting for them.
+            for column in range(degree):
+                source = layer if column < BASE_DEGREE else previous
+                prefetch(source.ctypes.data + 32 * numba.int64(parents[row + 1, column]))
         for block in range(LABEL_BLOCKS):
             compress(sha_ni, addresses[LABEL_BLOCKS], addresses[block])
         _take_digest(scratch[STATE_WORD:_STATE_END], order, layer[first + row])

@@ -56,8 +56,18 @@ def _pairs_portable(_context: Any, source: Any, target: Any) -> Any:
     return types.void(source, target), generate
 
 
+def _prefetch(_context: Any, address: Any) -> Any:
+    """Ask for the cache line behind an address."""
+
+    def generate(_: Any, builder: Builder, _signature: Any, arguments: Any) -> None:
+        emit.prefetch(builder, *arguments)
+
+    return types.void(address), generate
+
+
 # Declared as what they become: in compiled code the context argument is gone.
 compress: Any = intrinsic(prefer_literal=True)(_compress)
+prefetch: Any = intrinsic(_prefetch)
 hash_pairs_sha_ni: Any = intrinsic(_pairs_sha_ni)
 hash_pairs_portable: Any = intrinsic(_pairs_portable)
 

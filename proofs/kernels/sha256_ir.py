@@ -41,6 +41,16 @@ def store(builder: Value, value: Value, address: Value, offset_bytes: int) -> No
     builder.store(value, address_at(builder, address, offset_bytes, value.type), align=1)
 
 
+def prefetch(builder: Value, address: Value) -> None:
+    """Ask for the cache line behind an address, to be read soon."""
+    pointer = builder.inttoptr(address, ir.IntType(8).as_pointer())
+    signature = ir.FunctionType(ir.VoidType(), [pointer.type, WORD, WORD, WORD])
+    name = "llvm.prefetch.p0i8"
+    function = builder.module.globals.get(name) or ir.Function(builder.module, signature, name)
+    # For reading, kept in every cache, as data (LLVM language reference, llvm.prefetch).
+    builder.call(function, [pointer, *(ir.Constant(WORD, value) for value in (0, 3, 1))])
+
+
 def swap_bytes(builder: Value, value: Value) -> Value:
     """Return the value with the bytes of each 32-bit lane reversed."""
     return _call(builder, "llvm.bswap", value.type, value)
