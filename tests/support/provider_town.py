@@ -1,7 +1,7 @@
 """A ledger, a provider and a client in one process; epochs pass when nothing else is to be done."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,8 +11,8 @@ from chain.closing import LedgerKeys
 from chain.deal import Deal, DealProposal
 from chain.genesis import begin_chain
 from chain.keys import SigningKey
-from chain.messages import DrawFaucet, ReserveEscrow
 from chain.local import LocalLedger
+from chain.messages import DrawFaucet, ReserveEscrow
 from chain.node import LedgerNode
 from chain.policy import DEV, Policy
 from chain.provider import Provider
@@ -65,10 +65,9 @@ class SteppedLedger(LocalLedger):
 class Client:
     """Serves its blocks, and pays."""
 
-    def __init__(self, town: "Town", host: MemoryHost, bitswap: Bitswap, blocks: MemoryBlockstore):
+    def __init__(self, town: "Town", host: MemoryHost, blocks: MemoryBlockstore) -> None:
         self._town = town
         self.host = host
-        self.bitswap = bitswap
         self.blocks = blocks
         self.key = SigningKey(b"client".ljust(32, b"\0"))
         prefix = town.genesis.policy.address_prefix
@@ -159,6 +158,7 @@ class Town:
         self.node: ProviderNode | None = None
         self._running: AsyncExitStack | None = None
         self.sealing: SealingPool
+        self._blocks: DiskBlockstore
 
     async def close_epoch(self) -> None:
         """Let one epoch pass."""
@@ -178,7 +178,7 @@ class Town:
         """Start the provider in its folder, as after any end of it."""
         folder = self.folder / "provider"
         self._running = stack = AsyncExitStack()
-        blocks = stack.enter_context(DiskBlockstore(folder / "blocks"))
+        self._blocks = blocks = stack.enter_context(DiskBlockstore(folder / "blocks"))
         store = ProviderStore(f"sqlite:///{folder / 'provider.sqlite'}")
         stack.callback(store.close)
         self.keys = load_keys(folder)
@@ -222,6 +222,10 @@ class Town:
                 await self.close_epoch()
             await asyncio.sleep(0)
 
+    def stored_blocks(self) -> Iterator[CID]:
+        """Yield what the running provider has in its block store."""
+        return iter(self._blocks)
+
     async def deals(self) -> Sequence[Deal]:
         """Return every deal, as the ledger has it."""
         return await self.ledger.deals()
@@ -249,8 +253,8 @@ async def town(folder: Path, policy: Policy = DEV) -> AsyncIterator[Town]:
 async def client_of(place: Town) -> AsyncIterator[Client]:
     """Return a client with money, whose blocks are served."""
     host, blocks = place.network.add_host(), MemoryBlockstore()
-    async with Bitswap(host, blocks) as bitswap:
-        client = Client(place, host, bitswap, blocks)
+    async with Bitswap(host, blocks):
+        client = Client(place, host, blocks)
         draw = DrawFaucet(amount_atto=Atto(place.genesis.policy.faucet_atto_max))
         await place.passing(client.sender.send(draw))
         yield client

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import pytest
-
 from chain.deal import Deal, DealState
 from market.messages import Accept, Progress, Reject, RejectCode
 from market.stream import request_status
@@ -20,7 +18,7 @@ from provider.duties import (
     Trim,
 )
 from provider.node import ProviderNode
-from tests.support.provider_town import Client, Town, client_of, town
+from tests.support.provider_town import client_of, town
 
 
 def only_deal(node: ProviderNode) -> Deal | None:
@@ -57,3 +55,151 @@ async def test_a_piece_is_fetched_sealed_proven_and_paid_for(tmp_path: Path) -> 
         assert sector.plan.is_trimmed
         names = {path.name for path in (tmp_path / "provider/sectors/0/replica").iterdir()}
         assert names == {"replica", "tree_r_last", "manifest.json"}
+
+
+EVERY_DUTY = (
+    OfferAsk,
+    FetchPiece,
+    Publish,
+    Assign,
+    Seal,
+    PreCommit,
+    ProveCommit,
+    Trim,
+    AnswerWindow,
+)
+
+
+async def test_a_provider_killed_within_every_duty_carries_on(tmp_path: Path) -> None:
+    def is_doing(kind: type[Duty], node: ProviderNode) -> bool:
+        return any(isinstance(duty, kind) for duty in node.under_way)
+
+    async with town(tmp_path) as place, client_of(place) as client:
+        provider = await place.start()
+        await place.until(lambda node: is_doing(OfferAsk, node))
+        await place.kill()
+        provider = await place.start()
+        proposal = await client.propose(provider, client.add_dag(b"a" * 300, b"b" * 300))
+        assert isinstance(await client.negotiate(provider, proposal), Accept)
+        await client.reserve(proposal)
+        for kind in EVERY_DUTY[1:]:
+            await place.until(lambda node, kind=kind: is_doing(kind, node))  # type: ignore[misc]
+            await place.kill()
+            await place.start()
+        await place.until(lambda node: windows_proven(2, node))
+        [deal] = await place.deals()
+        assert (deal.state, deal.windows_missed) == (DealState.ACTIVE, 0)
+        assert len(await place.ledger.sectors(provider.id)) == 1
+
+
+async def test_a_deal_ends_paid_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    async with town(tmp_path) as place, client_of(place) as client:
+        provider = await place.start()
+        proposal = await client.propose(provider, client.add_dag(b"short"))
+        assert isinstance(await client.negotiate(provider, proposal), Accept)
+        await client.reserve(proposal)
+        await place.until(lambda node: bool(node.facts.promises))
+        await place.until(lambda node: not node.facts.promises and not node.facts.plans)
+        [deal] = await place.deals()
+        assert (deal.state, deal.paid_atto) == (DealState.COMPLETED, proposal.payment_atto)
+        assert not list((tmp_path / "provider/sectors").iterdir())
+        assert place.node is not None
+        [closed] = await place.node.deals()
+        assert closed.status.progress is Progress.DROPPED
+        assert closed.status.detail == "the deal is completed"
+        assert (await place.node.status()).used_bytes == 0
+
+
+async def test_pieces_that_wait_together_share_a_sector(tmp_path: Path) -> None:
+    async with town(tmp_path) as place, client_of(place) as client:
+        place.config = place.config.model_copy(update={"pack_wait_epochs": 20})
+        provider = await place.start()
+        small = await client.propose(provider, client.add_dag(b"small"))
+        large = await client.propose(provider, client.add_dag(b"large" * 100))
+        for proposal in (small, large):
+            assert isinstance(await client.negotiate(provider, proposal), Accept)
+            await client.reserve(proposal)
+        await place.until(
+            lambda node: sum(deal.windows_proven > 0 for deal in node.facts.deals.values()) == 2
+        )
+        [sector] = await place.ledger.sectors(provider.id)
+        deals = [await place.ledger.deal(deal_id) for deal_id in sector.deal_ids]
+        assert [deal.proposal.cid for deal in deals] == [large.cid, small.cid]
+
+
+async def test_blocks_that_are_not_the_piece_end_the_promise(tmp_path: Path) -> None:
+    async with town(tmp_path) as place, client_of(place) as client:
+        provider = await place.start()
+        root, other = client.add_dag(b"promised" * 20), client.add_dag(b"of equal" * 20)
+        honest = await client.propose(provider, root)
+        proposal = honest.evolve(root_cid=other)
+        assert isinstance(await client.negotiate(provider, proposal), Accept)
+        await client.reserve(proposal)
+        await place.until(lambda node: bool(node.facts.promises))
+        await place.until(lambda node: not node.facts.promises)
+        assert place.node is not None
+        [closed] = await place.node.deals()
+        assert closed.status.detail == "the blocks are not the piece that was proposed"
+        assert not await place.deals()
+        assert not list(place.stored_blocks())
+
+
+async def test_a_larger_dag_than_was_proposed_is_not_kept(tmp_path: Path) -> None:
+    async with town(tmp_path) as place, client_of(place) as client:
+        provider = await place.start()
+        honest = await client.propose(provider, client.add_dag(b"small"))
+        huge = client.add_dag(*(b"%d" % number * 200 for number in range(20)))
+        proposal = honest.evolve(root_cid=huge)
+        assert isinstance(await client.negotiate(provider, proposal), Accept)
+        await client.reserve(proposal)
+        await place.until(lambda node: bool(node.facts.promises))
+        await place.until(lambda node: not node.facts.promises)
+        assert place.node is not None
+        [closed] = await place.node.deals()
+        assert closed.status.detail.startswith("limit-exceeded")
+        assert not list(place.stored_blocks())
+
+
+async def test_money_that_never_comes_moves_no_byte(tmp_path: Path) -> None:
+    async with town(tmp_path) as place, client_of(place) as client:
+        provider = await place.start()
+        proposal = await client.propose(provider, client.add_dag(b"unpaid"))
+        assert isinstance(await client.negotiate(provider, proposal), Accept)
+        await place.until(lambda node: bool(node.facts.promises))
+        await place.until(lambda node: not node.facts.promises)
+        assert place.node is not None
+        [closed] = await place.node.deals()
+        assert closed.status.detail == "the money did not come in time"
+        assert not list(place.stored_blocks())
+
+
+async def test_a_proposal_is_good_once_even_after_a_restart(tmp_path: Path) -> None:
+    async with town(tmp_path) as place, client_of(place) as client:
+        provider = await place.start()
+        proposal = await client.propose(provider, client.add_dag(b"twice"))
+        first = await client.negotiate(provider, proposal)
+        assert isinstance(first, Accept)
+        await place.kill()
+        again_there = await place.start()
+        second = await client.negotiate(again_there, proposal)
+        assert isinstance(second, Reject)
+        assert second.code is RejectCode.REPLAYED
+        peer = client.address_of(again_there)
+        assert (await request_status(client.host, peer, proposal.cid)).acceptance == first
+
+
+async def test_a_client_that_vanishes_is_given_up_in_time(tmp_path: Path) -> None:
+    async with town(tmp_path) as place, client_of(place) as client:
+        provider = await place.start()
+        proposal = await client.propose(provider, client.add_dag(b"a" * 300))
+        assert isinstance(await client.negotiate(provider, proposal), Accept)
+        await client.reserve(proposal)
+        place.network.take_down(client.host.peer_id)
+        await place.until(lambda node: bool(node.facts.promises))
+        await place.until(lambda node: not node.facts.promises)
+        assert place.node is not None
+        [closed] = await place.node.deals()
+        assert closed.status.detail == "the blocks did not come in time"
+        await place.until(lambda node: not node.facts.reserved)
+        account = (await place.ledger.sender(client.sender.address)).account
+        assert account.locked_atto == 0
