@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
@@ -10,7 +11,17 @@ from litestar.di import NamedDependency, Provide
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
+from litestar.openapi.spec import (
+    OpenAPIFormat,
+    OpenAPIMediaType,
+    OpenAPIType,
+    Operation,
+    RequestBody,
+    Schema,
+)
 from litestar.params import FromPath, FromQuery, PathParameter, QueryParameter
+from litestar.plugins import OpenAPISchemaPlugin
+from litestar.typing import FieldDefinition
 from pydantic import ValidationError
 
 from chain.block import Genesis, LedgerBlock, Receipt, SignedHeader
@@ -27,7 +38,7 @@ from chain.submission import Submission, submission_bytes_max
 from chain.units import DealId, Epoch, ProviderId
 from ipfs.cid import CID
 from ipfs.errors import MalformedBytes, PeerError
-from ipfs.record import Record
+from ipfs.record import BigNatural, Record
 
 BODY_SECONDS: Final = 60
 """A body that takes longer is a connection held, not a proof sent."""
@@ -56,12 +67,49 @@ class Beacon(Record):
     randomness: bytes
 
 
+class ScalarSchemas(OpenAPISchemaPlugin):
+    """Describes what travels as text: CIDs and amounts."""
+
+    @staticmethod
+    def is_plugin_supported_type(value: Any) -> bool:
+        """Whether the type is one of ours that JSON has as text."""
+        return isinstance(value, type) and issubclass(value, CID | BigNatural)
+
+    def to_openapi_schema(
+        self,
+        field_definition: FieldDefinition,
+        schema_creator: Any,  # noqa: ARG002  the plugin's interface
+    ) -> Schema:
+        """Return the schema of one such field."""
+        if issubclass(field_definition.annotation, CID):
+            return Schema(type=OpenAPIType.STRING, description="A CID")
+        return Schema(type=OpenAPIType.STRING, pattern=r"^[0-9]+$", description="An amount of atto")
+
+
+@dataclass
+class SubmitOperation(Operation):
+    """Describes the body of `submit`, which Litestar hands over unread."""
+
+    def __post_init__(self) -> None:
+        binary = Schema(
+            type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY, description="A `Submission`"
+        )
+        record = Schema(type=OpenAPIType.OBJECT, description="A `Submission`, bytes as hex")
+        self.request_body = RequestBody(
+            required=True,
+            content={
+                CBOR: OpenAPIMediaType(schema=binary),
+                "application/json": OpenAPIMediaType(schema=record),
+            },
+        )
+
+
 class MessageController(Controller):
     """What is said to the ledger."""
 
     path = "/messages"
 
-    @post("/", status_code=HTTPStatus.ACCEPTED)
+    @post("/", status_code=HTTPStatus.ACCEPTED, operation_class=SubmitOperation)
     async def submit(
         self, request: Request[Any, Any, Any], ledger: NamedDependency[LocalLedger]
     ) -> Admitted:
@@ -219,6 +267,7 @@ def create_app(node: LedgerNode) -> Litestar:
             version="1",
             render_plugins=[JsonRenderPlugin(), SwaggerRenderPlugin()],
         ),
+        plugins=[ScalarSchemas()],
         request_max_body_size=submission_bytes_max(node.genesis.policy),
         logging_config=None,
     )

@@ -8,7 +8,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from chain import http
+from chain import api, http
 from chain.api import create_app
 from chain.messages import DrawFaucet, Transfer
 from chain.submission import Submission, submission_bytes_max
@@ -134,6 +134,25 @@ async def test_malformed_bodies_are_refused(web: httpx.AsyncClient, on: SteppedL
         assert (await web.get(f"/v1/proofs/{text}")).status_code == 422
         assert (await web.get("/v1/deals", params={"root_cid": text})).status_code == 422
         assert (await web.get(f"/v1/accounts/{text}")).status_code == 422
+
+
+async def test_a_body_that_comes_too_slowly_is_given_up(
+    web: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "BODY_SECONDS", 0)
+    reader, writer = await asyncio.open_connection(web.base_url.host, web.base_url.port)
+    writer.write(b"POST /v1/messages HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\nslow")
+    assert b" 408 " in await reader.readline()
+    writer.close()
+
+
+async def test_the_openapi_document_says_what_travels(web: httpx.AsyncClient) -> None:
+    document = (await web.get("/schema/openapi.json")).json()
+    proposal = document["components"]["schemas"]["DealProposal"]["properties"]
+    assert proposal["root_cid"]["type"] == "string"
+    assert proposal["price_atto_per_epoch"]["type"] == "string"
+    body = document["paths"]["/v1/messages"]["post"]["requestBody"]["content"]
+    assert set(body) == {api.CBOR, "application/json"}
 
 
 async def test_a_body_too_long_is_not_read(web: httpx.AsyncClient, on: SteppedLedger) -> None:
