@@ -75,7 +75,7 @@ def make_directory(row: Mapping[str, Any], folder: Path) -> None:
             (folder / "b" / "c.txt").write_bytes(b"c")
             (folder / "b" / "d" / "e.txt").write_bytes(b"e")
             (folder / "big").write_bytes(content(1048577))
-        case ["flat" | "threshold" | "hamt", count] if count.isdecimal() and int(count) > 100:
+        case ["flat" | "threshold", count]:
             for index in range(int(count)):
                 (folder / f"file-{index:06d}").write_text(f"{index:06d}")
         case _:

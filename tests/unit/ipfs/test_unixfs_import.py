@@ -71,7 +71,7 @@ def test_no_row_is_passed_over_without_a_name() -> None:
 
 @pytest.mark.parametrize(
     "row",
-    [row for row in VECTORS["directories"] if row["hamt"] and "options" not in row],
+    [row for row in VECTORS["directories"] if row["hamt"] and "threshold" in row["name"]],
     ids=row_id,
 )
 def test_a_folder_that_others_shard_is_refused(row: Mapping[str, Any], tmp_path: Path) -> None:
