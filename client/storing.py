@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from chain.sender import Refused
-
 from chain.deal import Deal, DealProposal, DealState
+from chain.ledger import LedgerUnreachable
 from chain.messages import CancelProposal, ReserveEscrow
+from chain.sender import Refused
 from chain.units import Epoch, ProviderId
 from client.errors import DealFellThrough, NotEnoughProviders, PieceTooLarge
 from client.prepare import Prepared
@@ -226,7 +226,12 @@ async def _until_active(
     """Follow a reserved proposal to its proof. Raises `DealFellThrough`, its money free again."""
     proposal = signed.proposal
     async for head in session.ledger.heads():
-        deal = await session.ledger.deal_of(proposal.cid)
+        try:
+            deal = await session.ledger.deal_of(proposal.cid)
+        except LedgerUnreachable as error:
+            # `heads` waits until it is back.
+            session.log(str(error))
+            continue
         if deal is None:
             if head.header.epoch > proposal.publish_by_epoch:
                 raise DealFellThrough(proposal.cid, "it was not published in time")

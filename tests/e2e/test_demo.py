@@ -35,7 +35,7 @@ def test_a_folder_is_stored_proven_lost_in_one_place_and_comes_back(tmp_path: Pa
 
 
 def test_ctrl_c_in_the_middle_leaves_nothing_running(tmp_path: Path) -> None:
-    with User(tmp_path).runs("demo", until="step") as demo:
+    with User(tmp_path).runs("demo", until='"step"') as demo:
         assert processes_that_mention("holdfast-demo-")
         assert demo.end(signal.SIGINT) == 130
     assert not processes_that_mention("holdfast-demo-")

@@ -71,8 +71,8 @@ class User:
         return Done(done.returncode, tuple(map(json.loads, done.stdout.splitlines())), done.stderr)
 
     @contextmanager
-    def runs(self, *arguments: str, until: str = "ready") -> Iterator[Running]:
-        """Run a command that runs on, until it tells of this; it is gone when the context is."""
+    def runs(self, *arguments: str, until: str = '"ready"') -> Iterator[Running]:
+        """Run a command that runs on, once it told this; it is gone when the context is."""
         log = self.home / "stderr.log"
         self.home.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as stderr:
@@ -92,14 +92,14 @@ class User:
             process.communicate(timeout=STOP_SECONDS)
 
 
-def _first(process: subprocess.Popen[str], kind: str, log: Path) -> dict[str, Any]:
+def _first(process: subprocess.Popen[str], text: str, log: Path) -> dict[str, Any]:
     assert process.stdout is not None, "its output is a pipe"
     for line in process.stdout:
         told: dict[str, Any] = json.loads(line)
         assert told["type"] != "error", told
-        if told["type"] == kind:
+        if text in line:
             return told
-    raise AssertionError(f"it ended without {kind}: {log.read_text()}")
+    raise AssertionError(f"it ended without {text}: {log.read_text()}")
 
 
 _HOLDFAST = (sys.executable, "-P", "-m", "cli.main")
