@@ -15,7 +15,7 @@ from chain.block import Genesis, LedgerBlock, Receipt, SignedHeader
 from chain.closing import LedgerKeys, is_after_gap, settle
 from chain.config import LedgerConfig
 from chain.disk import locked
-from chain.errors import Expired, NotFound
+from chain.errors import Expired, LedgerError, NotFound
 from chain.genesis import open_chain
 from chain.http import serving
 from chain.keys import Address
@@ -103,8 +103,11 @@ class LedgerNode:
         due = loop.time() + min(max(epoch_seconds - since_seconds, 0), epoch_seconds)
         while True:
             await asyncio.sleep(due - loop.time())
+            if loop.time() - due > epoch_seconds / 2:
+                log.warning("the ledger stood still for %.1f s", loop.time() - due)
+                due = loop.time()
             await self.close_epoch()
-            due = max(due + epoch_seconds, loop.time())
+            due += epoch_seconds
 
     async def close_epoch(self) -> LedgerBlock:
         """Close the next epoch with what is waiting; return its block, which is durable."""
@@ -136,15 +139,14 @@ class LedgerNode:
         Raises the `LedgerError` for which it could not enter the next block.
         """
         proofs = Submission.of(message, proofs).proof_blocks(self._genesis.policy)
-        if message.id in self._mempool or await self.read(lambda view: _is_in_block(view, message)):
-            return message.id
         pending = Pending(message, proofs)
-        if proofs:
+        if proofs and not await self._is_known(message.id):
             await self._verify(pending)
         async with self._admitting:
-            waiting = self._waiting(message.message.sender)
-            nonce = await self.read(lambda view: _admitted_nonce(view, message, waiting))
-            self._mempool.add(pending, account_nonce=nonce)
+            if not await self._is_known(message.id):
+                waiting = self._waiting(message.message.sender)
+                nonce = await self.read(lambda view: _admitted_nonce(view, message, waiting))
+                self._mempool.add(pending, account_nonce=nonce)
         return message.id
 
     async def leaves_mempool(self, message_id: CID) -> None:
@@ -228,11 +230,21 @@ class LedgerNode:
     def _waiting(self, sender: Address) -> tuple[Message, ...]:
         return tuple(pending.signed.message for pending in self._mempool.of(sender))
 
+    async def _is_known(self, message_id: CID) -> bool:
+        if message_id in self._mempool:
+            return True
+        return await self.read(lambda view: view.transaction.receipt(message_id)) is not None
+
     async def _verify(self, pending: Pending) -> None:
         """Check a message's proofs, by what the next block would ask about them."""
         waiting = self._waiting(pending.signed.message.sender)
         answers = Answers(lambda _: True)
-        await self.read(lambda view: apply(_charged(view, waiting), pending.signed), judge=answers)
+        try:
+            await self.read(
+                lambda view: apply(_charged(view, waiting), pending.signed), judge=answers
+            )
+        except LedgerError:
+            return  # it can't enter: there is nothing to check, and admission says why
         loop = asyncio.get_running_loop()
         bytes_of = {proof.cid: proof.data for proof in pending.proofs}
         for question in answers.questions:
@@ -260,10 +272,6 @@ class LedgerNode:
         with self._store.reading() as ledger:
             next_epoch = Epoch(ledger.head().header.epoch + 1)
             return question(SqlLedger(ledger, self._genesis, next_epoch, judge=judge))
-
-
-def _is_in_block(view: SqlLedger, signed: SignedMessage) -> bool:
-    return view.transaction.receipt(signed.id) is not None
 
 
 def _admitted_nonce(view: LedgerView, signed: SignedMessage, waiting: Sequence[Message]) -> int:

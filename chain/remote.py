@@ -28,6 +28,7 @@ WAIT_SECONDS: Final = 20
 """How long a request asks the node to wait for news."""
 
 ANSWER_SECONDS: Final = 30.0
+CONNECT_SECONDS: Final = 5.0
 RETRY_SECONDS_MIN: Final = 0.1
 RETRY_SECONDS_MAX: Final = 5.0
 
@@ -66,9 +67,8 @@ class RemoteLedger:
 
     def __init__(self, url: str) -> None:
         self._url = url.rstrip("/")
-        self._http = httpx.AsyncClient(
-            base_url=f"{self._url}/v1", timeout=ANSWER_SECONDS + WAIT_SECONDS, trust_env=False
-        )
+        timeout = httpx.Timeout(ANSWER_SECONDS + WAIT_SECONDS, connect=CONNECT_SECONDS)
+        self._http = httpx.AsyncClient(base_url=f"{self._url}/v1", timeout=timeout, trust_env=False)
 
     async def __aenter__(self) -> Self:
         return self

@@ -84,6 +84,21 @@ async def test_the_same_message_again_is_no_error_and_pays_once(tmp_path: Path) 
         assert (await on.ledger.sender(on.address("bob"))).account.balance_atto == 5
 
 
+async def test_the_same_proof_handed_in_at_once_from_both_sides_is_taken_once(
+    tmp_path: Path,
+) -> None:
+    with stepped_ledger(tmp_path / "ledger") as on:
+        await on.funds("alice", "bob")
+        bob = await SealingProvider.registers(on, "bob", tmp_path)
+        number = await bob.seals(await bob.stores("alice"))
+        await on.closes(on.node.genesis.policy.seed_delay_epochs)
+        body, proof = await bob.replication_proof(number)
+        message = await on.signed(bob.worker, body)
+        submissions = (on.ledger.submit(message, [proof]) for _ in range(5))
+        assert set(await asyncio.gather(*submissions)) == {message.id}
+        assert (await on.closes()).messages == (message,)
+
+
 async def test_a_senders_messages_keep_their_order_and_leave_no_gap(tmp_path: Path) -> None:
     with stepped_ledger(tmp_path) as on:
         await on.funds("alice")
