@@ -14,7 +14,6 @@ from ipfs.p2p.upgrade import Upgrade, Upgraded
 from ipfs.p2p.yamux import (
     GO_AWAY_NORMAL,
     GO_AWAY_PROTOCOL_ERROR,
-    Arrivals,
     Substream,
     YamuxSession,
 )
@@ -41,7 +40,7 @@ class Connection(asyncio.Protocol):
 
     `wait_upgraded` returns once the peer is proven; every later fault of the peer ends the
     connection and resets its streams. Nothing here waits for a reader: Yamux windows bound
-    what may come.
+    what may come. A bug of ours in what asyncio calls is logged by asyncio, and ends it too.
     """
 
     def __init__(
@@ -67,7 +66,7 @@ class Connection(asyncio.Protocol):
         self._room = asyncio.Event()
         self._is_paused = False
         self._is_flush_due = False
-        self._is_pong_due = False
+        self._is_sign_of_life_due = False
         self._deadline: asyncio.TimerHandle | None = None
 
     @property
@@ -82,15 +81,19 @@ class Connection(asyncio.Protocol):
         return Multiaddr.tcp(TcpEndpoint(host.partition("%")[0], port))
 
     @property
-    def is_initiator(self) -> bool:
-        """Whether we dialled."""
-        return self._is_initiator
+    def is_upgraded(self) -> bool:
+        """Whether the peer was proven."""
+        return self._upgraded is not None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the connection serves nobody at the moment."""
+        return self.is_upgraded and not self.has_ended and not self._session.streams
 
     @property
     def can_open_stream(self) -> bool:
         """Whether one more stream may be opened now."""
-        is_live = self._upgraded is not None and not self._transport.is_closing()
-        return is_live and self._session.can_open
+        return self.is_upgraded and not self.has_ended and self._session.can_open
 
     @property
     def fault(self) -> Exception | None:
@@ -105,7 +108,7 @@ class Connection(asyncio.Protocol):
     async def wait_upgraded(self) -> None:
         """Return when the peer is proven. Raises `PeerError`, `OSError`, `TimeoutError`."""
         await self._settled.wait()
-        if self._upgraded is None:
+        if not self.is_upgraded:
             raise self._fault or PeerHungUp("the peer closed the connection during the handshake")
 
     def open_stream(self) -> ConnectionStream:
@@ -115,13 +118,13 @@ class Connection(asyncio.Protocol):
         return stream
 
     async def keep_alive(self) -> None:
-        """Ping the peer until the connection ends, and end it if a ping stays unanswered."""
+        """Ping the peer until the connection ends, and end it if the peer gives no sign of life."""
         while not await self._ends_within(self._limits.keepalive_seconds):
-            if self._is_pong_due:
-                self.abort(TimeoutError("the peer does not answer pings"))
+            if self._is_sign_of_life_due:
+                self.abort(TimeoutError("the peer gives no sign of life"))
             else:
-                self._is_pong_due = True
-                self._session.ping(0)
+                self._is_sign_of_life_due = True
+                self._session.ping()
                 self._flush_soon()
 
     def close(self, *, reason: int = GO_AWAY_NORMAL) -> None:
@@ -150,12 +153,15 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=self._limits.unsent_bytes_high)
         self._set_deadline(self._limits.handshake_seconds)
+        if transport.get_extra_info("peername") is None:
+            self.abort(ConnectionResetError("the peer was gone before we knew its address"))
         self._owner.connection_made(self)
         if self._is_initiator:
             self._transport.write(self._upgrade.start())
 
     def data_received(self, data: bytes) -> None:
         """Take what came; a peer's fault ends the connection."""
+        self._is_sign_of_life_due = False
         try:
             if self._upgraded is None:
                 self._advance_upgrade(data)
@@ -238,9 +244,7 @@ class Connection(asyncio.Protocol):
             self._take(self._upgraded.rest)
 
     def _take(self, plaintext: bytes) -> None:
-        arrivals: Arrivals = self._session.receive(plaintext)
-        if arrivals.pongs:
-            self._is_pong_due = False
+        arrivals = self._session.receive(plaintext)
         for substream in arrivals.opened:
             self._owner.stream_opened(self._add_stream(substream))
         self._wake(arrivals.changed)

@@ -101,9 +101,8 @@ class MemoryNetwork:
             return
         remote = self._hosts.get(peer.peer_id)
         is_down = not self._down.isdisjoint((peer.peer_id, host.peer_id))
-        if remote is None or is_down or not set(peer.addresses) & set(remote.addresses):
+        if remote in (None, host) or is_down or not set(peer.addresses) & set(remote.addresses):
             raise PeerUnreachable(peer.peer_id, dict.fromkeys(peer.addresses, "nobody answers"))
-        assert remote is not host, "a host does not dial itself"
         self._links[frozenset((host.peer_id, peer.peer_id))] = set()
         host.tell_peer(remote.peer_id, connected=True)
         remote.tell_peer(host.peer_id, connected=True)

@@ -4,7 +4,8 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Final, Self
 from weakref import WeakValueDictionary
@@ -40,6 +41,10 @@ class Swarm:
 
         async with Swarm(identity, listen=[address]) as host: …
 
+    Peers are told the `announce` addresses, which a host that listens on all interfaces needs;
+    without any, those of the sockets. Entering raises `OSError` if an address is taken,
+    `ValueError` if it is no TCP address.
+
     One TaskGroup owns every task. A stream handler's `PeerError`, `NetworkError` or
     `TimeoutError` resets its stream; any other exception of a handler is a bug: it cancels the
     body and comes out of the `async with` in an `ExceptionGroup`.
@@ -65,7 +70,7 @@ class Swarm:
         self._peer_listeners: list[Callable[[PeerId, bool], None]] = []
         self._identified_listeners: list[Callable[[PeerId, Sequence[str]], None]] = []
         self._servers: list[asyncio.Server] = []
-        self._connections: set[Connection] = set()
+        self._connections: dict[Connection, None] = {}
         self._peers: dict[PeerId, list[Connection]] = {}
         self._dials: WeakValueDictionary[PeerId, asyncio.Lock] = WeakValueDictionary()
         self._group = asyncio.TaskGroup()
@@ -135,15 +140,12 @@ class Swarm:
 
     async def ping(self, peer_id: PeerId) -> float:
         """Return the round trip in seconds. Raises `NetworkError`, `PeerError`, `TimeoutError`."""
-        stream, _ = await self.open_stream(peer_id, [PING])
+        connection = await self._connection_to(peer_id)
         loop = asyncio.get_running_loop()
-        started = loop.time()
-        try:
-            async with asyncio.timeout(self._limits.negotiation_seconds):
-                await ping_once(stream, os.urandom(PING_BYTES))
+        async with self._brief_stream(connection, PING) as stream:
+            started = loop.time()
+            await ping_once(stream, os.urandom(PING_BYTES))
             return loop.time() - started
-        finally:
-            await stream.reset()
 
     def known_addresses(self, peer_id: PeerId) -> tuple[Multiaddr, ...]:
         """Addresses learned for a peer, those that worked first."""
@@ -181,10 +183,16 @@ class Swarm:
     # What connections tell us, outside of any task.
 
     def connection_made(self, connection: Connection) -> None:
-        """Count it, or refuse it."""
-        self._connections.add(connection)
-        if self._is_closing or len(self._connections) > self._limits.connections_max:
-            connection.abort(ConnectionRefusedError("too many connections"))
+        """Count it; if it is one too many, the oldest idle one goes, or else it does."""
+        if len(self._connections) >= self._limits.connections_max:
+            idle = next((other for other in self._connections if other.is_idle), None)
+            if idle is None:
+                connection.abort(ConnectionRefusedError("too many connections"))
+            else:
+                idle.close()
+        if self._is_closing:
+            connection.abort(ConnectionAbortedError("the host is closing"))
+        self._connections[connection] = None
 
     def connection_upgraded(self, connection: Connection) -> None:
         """Know the peer from now on, and learn what it speaks."""
@@ -193,8 +201,9 @@ class Swarm:
         if len(connections) >= self._limits.connections_per_peer_max or peer_id == self.peer_id:
             connection.close()
             return
-        self._peers[peer_id] = [*connections, connection]
-        if not connections:
+        self._peers[peer_id] = connections
+        connections.append(connection)
+        if len(connections) == 1:
             self._tell_peer(peer_id, connected=True)
         self._spawn(self._identify(connection))
         self._spawn(connection.keep_alive())
@@ -205,14 +214,14 @@ class Swarm:
 
     def connection_ended(self, connection: Connection) -> None:
         """Forget it, and tell of the peer's going if it was its last."""
-        self._connections.discard(connection)
+        self._connections.pop(connection, None)
         log.debug("a connection ended: %s", connection.fault)
-        for peer_id, connections in tuple(self._peers.items()):
-            if connection in connections:
-                self._peers[peer_id] = [other for other in connections if other is not connection]
-                if not self._peers[peer_id]:
-                    del self._peers[peer_id]
-                    self._tell_peer(peer_id, connected=False)
+        connections = self._peers.get(connection.peer_id, []) if connection.is_upgraded else []
+        if connection in connections:
+            connections.remove(connection)
+            if not connections:
+                del self._peers[connection.peer_id]
+                self._tell_peer(connection.peer_id, connected=False)
 
     def _tell_peer(self, peer_id: PeerId, *, connected: bool) -> None:
         for listener in self._peer_listeners:
@@ -222,7 +231,8 @@ class Swarm:
 
     async def _serve(self, address: Multiaddr) -> asyncio.Server:
         endpoint = address.tcp_endpoint
-        assert endpoint is not None, "we listen on TCP"
+        if endpoint is None:
+            raise ValueError(f"cannot listen on {address}: it is not plain TCP")
         loop = asyncio.get_running_loop()
         return await loop.create_server(
             lambda: self._new_connection(is_initiator=False), endpoint.host, endpoint.port
@@ -260,6 +270,8 @@ class Swarm:
     async def _dial(self, peer_id: PeerId) -> dict[Multiaddr, str]:
         """Dial the peer's addresses; return what each that failed answered."""
         addresses = self._store.addresses(peer_id)
+        if peer_id == self.peer_id:
+            return dict.fromkeys(addresses, "that is ourselves")
         answers = {a: "not an address that we dial" for a in addresses if not a.tcp_endpoint}
         dialable = [a for a in addresses if a.tcp_endpoint]
         return answers | await dial_first(
@@ -289,11 +301,14 @@ class Swarm:
             if not is_upgraded and connection in self._connections:
                 connection.abort(ConnectionAbortedError("the dial was given up"))
         self._store.succeeded(peer_id, address)
-        return None
+        return "the peer wants no more connections" if connection.has_ended else None
 
     async def _open_stream(
         self, connection: Connection, protocol_ids: Sequence[str]
     ) -> tuple[ConnectionStream, str]:
+        if not connection.can_open_stream:
+            answer = "the peer takes no more streams"
+            raise PeerUnreachable(connection.peer_id, {connection.remote_address: answer})
         stream = connection.open_stream()
         protocol_id = None
         try:
@@ -311,25 +326,34 @@ class Swarm:
             raise ProtocolUnsupported(connection.peer_id, protocol_ids)
         return stream, protocol_id
 
+    @asynccontextmanager
+    async def _brief_stream(
+        self, connection: Connection, protocol_id: str
+    ) -> AsyncIterator[ConnectionStream]:
+        """Open a stream for one short exchange, timed, and leave nothing of it."""
+        stream, _ = await self._open_stream(connection, [protocol_id])
+        try:
+            async with asyncio.timeout(self._limits.negotiation_seconds):
+                yield stream
+                await stream.close_write()
+                await stream.read(1)
+        finally:
+            await stream.reset()
+
     # Identify, both ways.
 
     async def _identify(self, connection: Connection) -> None:
         try:
-            stream, _ = await self._open_stream(connection, [IDENTIFY])
-            try:
-                async with asyncio.timeout(self._limits.negotiation_seconds):
-                    self._learn(connection.peer_id, await hear_identity(stream))
-                await stream.close_write()
-            finally:
-                await stream.reset()
+            async with self._brief_stream(connection, IDENTIFY) as stream:
+                self._learn(connection.peer_id, await hear_identity(stream))
         except (PeerError, NetworkError, TimeoutError) as fault:
             log.debug("%s does not identify itself: %r", connection.peer_id, fault)
 
     async def _push(self, connection: Connection) -> None:
         try:
-            stream, _ = await self._open_stream(connection, [IDENTIFY_PUSH])
-            await tell_identity(stream, self._info(stream))
-        except (PeerError, NetworkError) as fault:
+            async with self._brief_stream(connection, IDENTIFY_PUSH) as stream:
+                await tell_identity(stream, self._info(stream))
+        except (PeerError, NetworkError, TimeoutError) as fault:
             log.debug("%s takes no push: %r", connection.peer_id, fault)
 
     async def _answer_identify(self, stream: Stream) -> None:
@@ -356,6 +380,15 @@ class Swarm:
             listener(peer_id, info.protocol_ids)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        if self._is_closing:
+            work.close()
+            return
         task = self._group.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._task_done)
+
+    def _task_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        # A bug: the group has begun to end all tasks, and would refuse new ones.
+        if not task.cancelled() and task.exception() is not None:
+            self._is_closing = True

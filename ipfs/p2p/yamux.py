@@ -66,7 +66,6 @@ class Arrivals:
 
     opened: list[Substream] = field(default_factory=list)
     changed: set[Substream] = field(default_factory=set)
-    pongs: list[int] = field(default_factory=list)
 
 
 class YamuxSession:
@@ -153,9 +152,9 @@ class YamuxSession:
         stream.unread.clear()
         self._forget_if_over(stream)
 
-    def ping(self, token: int) -> None:
-        """Ask the peer to echo `token`, 0 <= token < 2^32."""
-        self._send(PING, SYN, 0, token)
+    def ping(self) -> None:
+        """Ask the peer for a sign of life."""
+        self._send(PING, SYN, 0, 0)
 
     def go_away(self, reason: int) -> None:
         """Tell the peer that we leave."""
@@ -201,7 +200,7 @@ class YamuxSession:
         if version != 0 or kind > GO_AWAY or flags & ~_KNOWN_FLAGS:
             raise YamuxFault(f"version {version}, type {kind}, flags {flags:#x}")
         if kind in (PING, GO_AWAY):
-            self._take_session_frame(kind, flags, stream_id, value, arrivals)
+            self._take_session_frame(kind, flags, stream_id, value)
             return
         if stream_id == 0:
             raise YamuxFault("a stream frame for the session")
@@ -224,17 +223,13 @@ class YamuxSession:
         elif stream is not None and flags & FIN and not self._body_bytes_left:
             self._end(stream, arrivals)
 
-    def _take_session_frame(
-        self, kind: int, flags: int, stream_id: int, value: int, arrivals: Arrivals
-    ) -> None:
+    def _take_session_frame(self, kind: int, flags: int, stream_id: int, value: int) -> None:
         if stream_id != 0:
             raise YamuxFault("a session frame for a stream")
         if kind == GO_AWAY:
             self.is_peer_leaving = True
         elif flags & SYN:
             self._reply(PING, ACK, 0, value)
-        elif flags & ACK:
-            arrivals.pongs.append(value)
 
     def _accept(self, stream_id: int, arrivals: Arrivals) -> None:
         if stream_id % 2 != self._peer_parity:

@@ -18,12 +18,19 @@ class RawPeer:
         self._writer = writer
         self._channel: NoiseChannel | None = None
 
-    async def upgrade(self, identity: Identity) -> None:
-        """Do all that a peer must do before it may open streams."""
+    async def upgrade(self, identity: Identity, *, first_words: bytes = b"") -> None:
+        """Do all that a peer must do before it may open streams.
+
+        first_words: multiplexed frames to say in one breath with the last proposal
+        """
         upgrade = Upgrade(identity, is_initiator=True)
         await self.say(upgrade.start())
         while upgrade.result is None:
-            await self.say(upgrade.receive(await self._reader.read(1 << 16)))
+            out = upgrade.receive(await self._reader.read(1 << 16))
+            if first_words and upgrade._handshake.is_finished:
+                out += upgrade._handshake.channel.encrypt(first_words)
+                first_words = b""
+            await self.say(out)
         self._channel = upgrade.result.channel
 
     async def say(self, data: bytes) -> None:
@@ -35,6 +42,13 @@ class RawPeer:
         """Return what the other side says next; b"" where nothing is complete, or at the end."""
         data = await self._reader.read(1 << 16)
         return self._channel.decrypt(data) if self._channel else data
+
+    async def hear_until(self, piece: bytes) -> None:
+        """Return when the other side has said `piece`; fail if it hangs up before."""
+        heard = b""
+        while piece not in heard:
+            assert not self._reader.at_eof(), "it hung up"
+            heard += await self.hear()
 
     async def hear_to_end(self) -> bytes:
         """Return all that the other side says until it hangs up."""

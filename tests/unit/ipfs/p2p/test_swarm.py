@@ -286,3 +286,13 @@ async def test_an_announced_address_is_told_in_place_of_the_sockets() -> None:
     public = Multiaddr.parse("/dns4/a.example/tcp/4001")
     async with Swarm(Identity.generate(), listen=[LOOPBACK], announce=[public]) as host:
         assert host.addresses == (public,)
+
+
+async def test_an_address_that_is_taken_or_no_tcp_is_not_listened_on() -> None:
+    async with Swarm(Identity.generate(), listen=[LOOPBACK]) as first:
+        with pytest.raises(OSError, match="in use"):
+            await Swarm(Identity.generate(), listen=first.addresses).__aenter__()
+    with pytest.raises(ValueError, match="not plain TCP"):
+        await Swarm(
+            Identity.generate(), listen=[Multiaddr.parse("/ip4/127.0.0.1/udp/0/quic-v1")]
+        ).__aenter__()

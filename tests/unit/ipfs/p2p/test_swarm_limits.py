@@ -24,6 +24,8 @@ LIMITS = NetworkLimits(
     negotiation_seconds=0.2,
 )
 GO_AWAY_PROTOCOL_ERROR = bytes.fromhex("000300000000000000000001")
+GO_AWAY = bytes.fromhex("000300000000000000000000")
+RESET = bytes.fromhex("00010008")
 SYN = bytes.fromhex("000100010000000100000000")
 
 
@@ -85,17 +87,36 @@ async def test_a_stream_that_agrees_on_nothing_is_reset(host: Swarm) -> None:
     async with raw_peer(host.addresses[0]) as peer:
         await peer.upgrade(Identity.generate())
         await peer.say(SYN)
-        reset = bytes.fromhex("000100080000000100000000")
-        heard = b""
-        while reset not in heard:
-            heard += await peer.hear()
+        await peer.hear_until(RESET)
 
 
-async def test_a_connection_too_many_is_refused(host: Swarm) -> None:
+async def test_a_peer_that_leaves_at_once_is_no_bug_of_ours(host: Swarm) -> None:
+    async with raw_peer(host.addresses[0]) as peer:
+        await peer.upgrade(Identity.generate(), first_words=GO_AWAY)
+        await peer.say(SYN)
+        await peer.hear_until(RESET)
+    assert await lives(host)
+
+
+async def test_the_oldest_idle_connection_makes_room_for_one_too_many(host: Swarm) -> None:
+    async with AsyncExitStack() as peers:
+        crowd = [
+            await peers.enter_async_context(raw_peer(host.addresses[0]))
+            for _ in range(LIMITS.connections_max)
+        ]
+        for peer in crowd:
+            await peer.upgrade(Identity.generate())
+        # Once the host has given up on asking a silent peer who it is, that peer is idle.
+        for peer in crowd:
+            await peer.hear_until(RESET)
+        assert await lives(host)
+        await crowd[0].hear_to_end()
+
+
+async def test_a_connection_too_many_is_refused_while_none_is_idle(host: Swarm) -> None:
     async with AsyncExitStack() as peers:
         for _ in range(LIMITS.connections_max):
-            peer = await peers.enter_async_context(raw_peer(host.addresses[0]))
-            await peer.upgrade(Identity.generate())
+            await peers.enter_async_context(raw_peer(host.addresses[0]))
         async with Swarm(Identity.generate()) as late:
             with pytest.raises(PeerUnreachable):
                 await late.connect(PeerAddress(host.peer_id, host.addresses))
@@ -133,7 +154,9 @@ async def test_streams_of_all_peers_together_are_bounded(host: Swarm) -> None:
             await greedy.open_stream(host.peer_id, ["/test/wait"])
 
 
-async def test_a_peer_that_answers_no_pings_is_let_go(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_peer_that_gives_no_sign_of_life_is_let_go(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     caplog.set_level(logging.DEBUG, "ipfs.p2p.swarm")
     limits = NetworkLimits(keepalive_seconds=0.05)
     async with (
@@ -142,4 +165,4 @@ async def test_a_peer_that_answers_no_pings_is_let_go(caplog: pytest.LogCaptureF
     ):
         await peer.upgrade(Identity.generate())
         await peer.hear_to_end()
-    assert "does not answer pings" in caplog.text
+    assert "gives no sign of life" in caplog.text
