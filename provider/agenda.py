@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from chain.deadline import open_windows
 from chain.deal import DealProposal, DealState
 from chain.policy import Policy
-from chain.sector import SectorState
+from chain.sector import Sector, SectorState
 from chain.statements import seed_epoch
 from chain.units import Epoch, SectorNumber
 from provider.admission import last_publish_epoch
@@ -78,12 +78,18 @@ def plan_step(plan: SectorPlan, facts: Facts) -> Duty | Wait:
             return ProveCommit(sector.prove_by_epoch, plan.number)
         return Wait("the ledger to give it up", Epoch(sector.prove_by_epoch + 1))
     if sector.state.is_live:
-        assert sector.window_epoch is not None, "a live sector has a window"
-        assert sector.close_epoch is not None, "a window closes"
-        is_open = sector.window_epoch <= facts.head_epoch
-        until_epoch = sector.close_epoch if is_open else sector.window_epoch
-        return Wait("its window", until_epoch)
+        return _wait_for_window(sector, plan, facts)
     return ClearSector(facts.head_epoch, plan.number)
+
+
+def _wait_for_window(sector: Sector, plan: SectorPlan, facts: Facts) -> Wait:
+    if sector.window_epoch is None or sector.close_epoch is None:
+        # Each of its deals is settled to its end already, and ends there.
+        deals = [facts.deals[cid] for cid in plan.proposal_cids if cid in facts.deals]
+        last_epoch = max((deal.proposal.end_epoch for deal in deals), default=facts.head_epoch)
+        return Wait("its deals to end", Epoch(last_epoch + 1))
+    is_open = sector.window_epoch <= facts.head_epoch
+    return Wait("its window", sector.close_epoch if is_open else sector.window_epoch)
 
 
 def _unpublished_step(promise: Promise, facts: Facts) -> Duty | Wait:

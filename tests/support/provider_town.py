@@ -159,6 +159,7 @@ class Town:
         self._running: AsyncExitStack | None = None
         self.sealing: SealingPool
         self._blocks: DiskBlockstore
+        self._work: asyncio.Task[None]
 
     async def close_epoch(self) -> None:
         """Let one epoch pass."""
@@ -198,7 +199,8 @@ class Town:
         node = await self.passing(opening)
         node.serve()
         self.node = node
-        stack.push_async_callback(_end, asyncio.create_task(node.run()))
+        self._work = asyncio.create_task(node.run())
+        stack.push_async_callback(_end, self._work)
         return await self.ledger.provider(node.provider_id)
 
     async def kill(self) -> None:
@@ -213,6 +215,8 @@ class Town:
         last_epoch = (await self.ledger.head()).header.epoch + epochs_max
         while True:
             assert self.node is not None
+            if self._work.done():
+                self._work.result()
             if is_so(self.node):
                 return
             head_epoch = (await self.ledger.head()).header.epoch
