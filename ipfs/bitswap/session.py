@@ -208,7 +208,7 @@ class Session:
             self._lacks(peer_id, cid, DONT_HAVE)
         else:
             peer.is_promising = True
-            if wanted is not None and peer_id not in wanted.lacking:
+            if wanted is not None:
                 wanted.having.add(peer_id)
 
     def _lacks(self, peer_id: PeerId, cid: CID, answer: str) -> None:

@@ -263,6 +263,20 @@ async def test_a_dag_that_repeats_itself_2_to_the_40_times_is_40_blocks() -> Non
         assert fetched.block_count == 41
 
 
+async def test_a_block_met_again_further_down_counts_once() -> None:
+    shared = leaf(1)
+    middle = parent([shared])
+    root = parent([middle, shared])
+    async with (
+        MemoryNetwork() as network,
+        node(network, [shared, middle, root]) as (provider, _, _),
+        node(network) as (_, bitswap, _),
+    ):
+        fetched = await fetch(bitswap, root.cid, [where(provider)])
+        assert fetched.block_count == 3
+        assert (await fetch(bitswap, root.cid)).block_count == 3
+
+
 async def test_blocks_inside_their_cids_are_not_asked_for() -> None:
     inside = CID.from_digest(Codec.RAW, HashCode.IDENTITY, b"here I am")
     root = Block.of(Codec.DAG_PB, PBNode(links=(PBLink(inside, "", 9),)).encode())

@@ -117,6 +117,15 @@ def test_a_silent_peer_is_dropped_and_what_it_owes_goes_to_the_next() -> None:
     assert not session.add_peer(silent, 20), "once dropped, not asked again"
 
 
+def test_a_peer_that_owes_an_answer_is_not_given_more_time_by_being_asked_again() -> None:
+    session = session_of(ALICE, BOB)
+    session.want([A.cid], 0)
+    session.receive(BOB, says(A.cid, PresenceType.DONT_HAVE), IDLE_S - 1)
+    assert asked(session)[-1] == (ALICE, A.cid, WantType.BLOCK), "the only one left"
+    session.expire(IDLE_S)
+    assert session.dropped == {ALICE: STALLED}
+
+
 def test_a_slow_peer_is_kept_as_long_as_blocks_come() -> None:
     session = session_of(ALICE)
     session.want([block.cid for block in LEAVES[:8]], 0)

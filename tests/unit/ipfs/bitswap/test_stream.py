@@ -1,4 +1,5 @@
 import asyncio
+import threading
 
 import pytest
 
@@ -10,7 +11,7 @@ from ipfs.bitswap.stream import DISCONNECTED, Bitswap
 from ipfs.bitswap.wantlist import WANTS_PER_PEER_MAX
 from ipfs.block import BLOCK_BYTES_MAX, Block
 from ipfs.blockstore import MemoryBlockstore
-from ipfs.cid import Codec
+from ipfs.cid import CID, Codec
 from ipfs.errors import PeerHungUp, PeerTooSlow, WrongBlock
 from ipfs.framing import encode_frame
 from ipfs.host import PeerAddress, Stream
@@ -87,7 +88,7 @@ async def test_a_block_that_comes_later_is_sent_to_the_peer_that_waits() -> None
 
 async def test_a_block_that_goes_before_it_is_sent_is_said_to_be_absent() -> None:
     class Fickle(MemoryBlockstore):
-        def size_bytes(self, cid: object) -> int:
+        def size_bytes(self, cid: CID) -> int:
             return 9
 
     block = leaf(1)
@@ -187,6 +188,35 @@ async def test_a_message_that_drips_is_cut() -> None:
     assert [type(error) for error in outcome] == [PeerTooSlow]
 
 
+async def test_silence_between_messages_is_not_cut_and_half_a_message_is() -> None:
+    frames: list[bytes] = []
+
+    async def listen(stream: Stream) -> None:
+        frames.extend([frame async for frame in read_frames(stream, frame_seconds_max=0.02)])
+
+    async with MemoryNetwork() as network:
+        near, far = network.add_host(), network.add_host()
+        far.handle(PROTOCOL_ID, listen)
+        near.add_addresses(where(far))
+        stream, _ = await near.open_stream(far.peer_id, [PROTOCOL_ID])
+        await stream.write(encode_frame(b"one")[:2])
+        await asyncio.sleep(0)
+        await stream.write(encode_frame(b"one")[2:])
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await stream.read(1)
+        await stream.write(encode_frame(b"two"))
+        await stream.close_write()
+        assert await stream.read(1) == b""
+        assert frames == [b"one", b"two"]
+
+        cut, _ = await near.open_stream(far.peer_id, [PROTOCOL_ID])
+        await cut.write(encode_frame(b"three")[:-1])
+        await cut.close_write()
+        with pytest.raises(PeerHungUp):
+            await cut.read(1)
+
+
 async def test_blocks_that_nobody_asked_for_are_counted_and_drop_the_peer_from_fetches() -> None:
     wanted, unwanted = leaf(1), leaf(2)
     async with MemoryNetwork() as network, node(network) as (host, bitswap, store):
@@ -224,6 +254,43 @@ async def test_nothing_is_kept_of_a_peer_that_disconnects() -> None:
         assert not bitswap._speakers
 
 
+async def test_a_peer_that_is_gone_before_we_listen_leaves_nothing() -> None:
+    async with MemoryNetwork() as network, node(network) as (host, bitswap, _):
+        stranger = network.add_host()
+        stranger.add_addresses(where(host))
+        await stranger.open_stream(host.peer_id, [PROTOCOL_ID])
+        network.disconnect_all(stranger.peer_id)
+        assert not bitswap._links, "its stream is not listened to yet"
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert not bitswap._links
+
+
+async def test_a_peer_that_goes_while_the_store_is_asked_leaves_nothing() -> None:
+    is_asked, may_answer = threading.Event(), threading.Event()
+
+    class Slow(MemoryBlockstore):
+        def size_bytes(self, cid: CID) -> int:
+            is_asked.set()
+            assert may_answer.wait(5)
+            return super().size_bytes(cid)
+
+    first, second = leaf(1), leaf(2)
+    messages = [Message(wants=(Want(block.cid),)).encode() for block in (first, second)]
+    async with MemoryNetwork() as network:
+        host, stranger = network.add_host(), network.add_host()
+        async with Bitswap(host, Slow()) as bitswap:
+            stranger.add_addresses(where(host))
+            stream, _ = await stranger.open_stream(host.peer_id, [PROTOCOL_ID])
+            await stream.write(b"".join(map(encode_frame, messages)))
+            await until(is_asked.is_set)
+            network.disconnect_all(stranger.peer_id)
+            may_answer.set()
+            await until(lambda: not network._tasks)
+            assert bitswap._engine.peer_count == 0
+            assert not bitswap._links
+
+
 async def test_a_peer_that_nobody_can_reach_is_given_up_at_once() -> None:
     async with MemoryNetwork() as network, node(network) as (_, bitswap, _):
         gone, mute = network.add_host(), network.add_host()
@@ -236,18 +303,21 @@ async def test_a_peer_that_nobody_can_reach_is_given_up_at_once() -> None:
         }
 
 
-async def test_leaving_ends_the_fetches() -> None:
+async def test_leaving_ends_the_fetches_and_refuses_streams() -> None:
+    cid = leaf(1).cid
     async with MemoryNetwork() as network:
         far, host = ScriptedPeer(network, silent), network.add_host()
         async with Bitswap(host, store_of([])) as bitswap:
-            getting = asyncio.ensure_future(
-                bitswap.get(leaf(1).cid, [far.address], idle_timeout_s=60)
-            )
+            getting = asyncio.ensure_future(bitswap.get(cid, [far.address], idle_timeout_s=60))
             await until(lambda: len(far.heard) == 1)
         with pytest.raises(BlockUnavailable) as caught:
             await getting
         assert caught.value.answers == {far.host.peer_id: DISCONNECTED}
-        await far.say(where(host), Message(wants=(Want(leaf(1).cid),)))
+        with pytest.raises(BlockUnavailable):
+            await bitswap.get(cid, [far.address], idle_timeout_s=0.02)
+        stream, _ = await far.host.open_stream(host.peer_id, [PROTOCOL_ID])
+        with pytest.raises(PeerHungUp):
+            await stream.read(1)
 
 
 async def test_an_error_of_the_body_comes_out_as_it_is() -> None:

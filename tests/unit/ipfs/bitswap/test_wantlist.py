@@ -1,5 +1,5 @@
 from ipfs.bitswap.messages import Message, Want, WantType
-from ipfs.bitswap.wantlist import WANTS_PER_PEER_MAX, Requests, Wantlist
+from ipfs.bitswap.wantlist import SETTLED_MAX, WANTS_PER_PEER_MAX, Requests, Wantlist
 from tests.support.bitswap import leaf
 
 A, B, C = (leaf(number).cid for number in range(3))
@@ -65,3 +65,12 @@ def test_only_blocks_never_asked_for_are_unasked() -> None:
     requests.ask(Want(B, cancel=True), asker)
     assert requests.arrived([A, B, C]) == [C], "B was under way when it was cancelled"
     assert requests.arrived([A]) == [], "twice is no lie"
+
+
+def test_what_has_ended_is_not_remembered_forever() -> None:
+    requests, asker = Requests(), object()
+    cids = [leaf(number, 4).cid for number in range(SETTLED_MAX + 1)]
+    for cid in cids:
+        requests.ask(Want(cid), asker)
+        requests.ask(Want(cid, cancel=True), asker)
+    assert requests.arrived([cids[0], cids[1], cids[-1]]) == [cids[0]]
