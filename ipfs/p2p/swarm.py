@@ -26,6 +26,7 @@ from ipfs.p2p.multiaddr import Multiaddr, TcpEndpoint
 from ipfs.p2p.peer_id import Identity, PeerId
 from ipfs.p2p.peer_store import PeerStore
 from ipfs.p2p.ping import PING, PING_BYTES, echo_pings, ping_once
+from ipfs.p2p.roster import Roster
 from ipfs.p2p.stream import Answerer, ConnectionStream
 
 PROTOCOL_VERSION: Final = "ipfs/0.1.0"
@@ -62,16 +63,14 @@ class Swarm:
         self._listen = tuple(listen)
         self._announce = tuple(announce)
         self._limits = limits
+        self._roster = Roster(identity.peer_id, limits)
         self._store = PeerStore(limits)
         self._answerer = Answerer(limits)
         self._answerer.handlers[IDENTIFY] = self._answer_identify
         self._answerer.handlers[IDENTIFY_PUSH] = self._take_push
         self._answerer.handlers[PING] = echo_pings
-        self._peer_listeners: list[Callable[[PeerId, bool], None]] = []
         self._identified_listeners: list[Callable[[PeerId, Sequence[str]], None]] = []
         self._servers: list[asyncio.Server] = []
-        self._connections: dict[Connection, None] = {}
-        self._peers: dict[PeerId, list[Connection]] = {}
         self._dials: WeakValueDictionary[PeerId, asyncio.Lock] = WeakValueDictionary()
         self._group = asyncio.TaskGroup()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -117,12 +116,13 @@ class Swarm:
     def handle(self, protocol_id: str, handler: StreamHandler) -> None:
         """Answer inbound streams of this protocol; peers connected already are told."""
         self._answerer.handlers[protocol_id] = handler
-        for connections in self._peers.values():
-            self._spawn(self._push(connections[0]))
+        for peer_id in self._roster.peer_ids:
+            if connection := self._roster.usable(peer_id):
+                self._spawn(self._push(connection))
 
     def on_peer(self, listener: Callable[[PeerId, bool], None]) -> None:
         """Call the listener at a peer's first connection and after its last."""
-        self._peer_listeners.append(listener)
+        self._roster.on_peer(listener)
 
     def on_identified(self, listener: Callable[[PeerId, Sequence[str]], None]) -> None:
         """Call the listener whenever a peer has told what it speaks."""
@@ -157,7 +157,7 @@ class Swarm:
 
     def connected_peers(self) -> tuple[PeerId, ...]:
         """Peers with a live connection."""
-        return tuple(self._peers)
+        return self._roster.peer_ids
 
     def peer_protocols(self, peer_id: PeerId) -> tuple[str, ...]:
         """What identify learned that the peer speaks; empty if not identified."""
@@ -172,7 +172,7 @@ class Swarm:
         self._is_closing = True
         for server in self._servers:
             server.close()
-        connections = tuple(self._connections)
+        connections = self._roster.connections
         for connection in connections:
             connection.close()
         for connection in connections:
@@ -183,51 +183,27 @@ class Swarm:
     # What connections tell us, outside of any task.
 
     def connection_made(self, connection: Connection) -> None:
-        """Count it; if it is one too many, the oldest idle one goes, or else it does."""
-        if len(self._connections) >= self._limits.connections_max:
-            idle = next((other for other in self._connections if other.is_idle), None)
-            if idle is None:
-                connection.abort(ConnectionRefusedError("too many connections"))
-            else:
-                idle.close()
+        """Let it in, if there is room."""
+        self._roster.admit(connection)
         if self._is_closing:
             connection.abort(ConnectionAbortedError("the host is closing"))
-        self._connections[connection] = None
 
     def connection_upgraded(self, connection: Connection) -> None:
         """Know the peer from now on, and learn what it speaks."""
-        peer_id = connection.peer_id
-        connections = self._peers.get(peer_id, [])
-        if len(connections) >= self._limits.connections_per_peer_max or peer_id == self.peer_id:
-            connection.close()
-            return
-        self._peers[peer_id] = connections
-        connections.append(connection)
-        if len(connections) == 1:
-            self._tell_peer(peer_id, connected=True)
-        self._spawn(self._identify(connection))
-        self._spawn(connection.keep_alive())
+        if self._roster.enter(connection):
+            self._spawn(self._identify(connection))
+            self._spawn(connection.keep_alive())
 
     def stream_opened(self, stream: ConnectionStream) -> None:
         """Answer it."""
         self._spawn(self._answerer.answer(stream))
 
     def connection_ended(self, connection: Connection) -> None:
-        """Forget it, and tell of the peer's going if it was its last."""
-        self._connections.pop(connection, None)
+        """Forget it."""
+        self._roster.remove(connection)
         log.debug("a connection ended: %s", connection.fault)
-        connections = self._peers.get(connection.peer_id, []) if connection.is_upgraded else []
-        if connection in connections:
-            connections.remove(connection)
-            if not connections:
-                del self._peers[connection.peer_id]
-                self._tell_peer(connection.peer_id, connected=False)
 
-    def _tell_peer(self, peer_id: PeerId, *, connected: bool) -> None:
-        for listener in self._peer_listeners:
-            listener(peer_id, connected)
-
-    # Inbound: listen, answer.
+    # Inbound: listen.
 
     async def _serve(self, address: Multiaddr) -> asyncio.Server:
         endpoint = address.tcp_endpoint
@@ -252,20 +228,16 @@ class Swarm:
     # Outbound: dial, open.
 
     async def _connection_to(self, peer_id: PeerId) -> Connection:
-        if connection := self._usable_connection(peer_id):
+        if connection := self._roster.usable(peer_id):
             return connection
         lock = self._dials.setdefault(peer_id, asyncio.Lock())
         async with lock:
             answers = {}
-            if not self._usable_connection(peer_id):
+            if not self._roster.usable(peer_id):
                 answers = await self._dial(peer_id)
-        if connection := self._usable_connection(peer_id):
+        if connection := self._roster.usable(peer_id):
             return connection
         raise PeerUnreachable(peer_id, answers)
-
-    def _usable_connection(self, peer_id: PeerId) -> Connection | None:
-        connections = self._peers.get(peer_id, ())
-        return next((connection for connection in connections if connection.can_open_stream), None)
 
     async def _dial(self, peer_id: PeerId) -> dict[Multiaddr, str]:
         """Dial the peer's addresses; return what each that failed answered."""
@@ -298,7 +270,7 @@ class Swarm:
             self._store.failed(peer_id, address)
             return str(error) or "timed out"
         finally:
-            if not is_upgraded and connection in self._connections:
+            if not is_upgraded and connection in self._roster.connections:
                 connection.abort(ConnectionAbortedError("the dial was given up"))
         self._store.succeeded(peer_id, address)
         return "the peer wants no more connections" if connection.has_ended else None

@@ -267,7 +267,7 @@ async def test_two_dials_at_once_make_one_connection() -> None:
             for _ in range(5):
                 group.create_task(alice.connect(at(bob)))
         assert made == [True]
-        assert len(alice._connections) == 1
+        assert len(alice._roster.connections) == 1
 
 
 async def test_nothing_is_left_running() -> None:
