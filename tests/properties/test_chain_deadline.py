@@ -71,6 +71,8 @@ def test_windows_never_overlap_and_each_deal_has_one_last(
         close = close_of(policy, PROOF_TYPE, opening)
         assert all(close <= it.end_epoch for it in waiting), "it is answered within every deal"
         assert all(it.end_epoch - opening <= 2 * response + 1 for it in settled), "and at its end"
+        finals = [final_opening(policy, PROOF_TYPE, it) for it in waiting]
+        assert bool(settled) is (opening in finals), "a regular window gives way"
         if not settled:
             assert opening % policy.proving_period_epochs == index * policy.deadline_epochs
         waiting = [it for it in waiting if it not in settled]

@@ -166,8 +166,24 @@ def test_an_old_ticket_is_refused(world: World, alice: Person, bob: ProviderPers
     assert [(each.index, each.code) for each in receipt.refusals] == [(0, "too-late")]
 
 
+def test_a_sector_is_proven_while_each_deal_has_a_window_ahead() -> None:
+    world = World(STORY_POLICY.evolve(seed_delay_epochs=10))
+    alice, bob = world.person("alice", atto=10_000), world.provider("bob", atto=100_000)
+    proposal = alice.proposes(bob, periods=1)
+    alice.reserves(proposal)
+    deal = bob.publishes(proposal)
+    item = bob.sealed(deal)
+    world.passes_until(proposal.start_epoch)
+    bob.worker.does(PreCommitSectors(provider_id=bob.id, sectors=(item,)))
+    final_opening = proposal.end_epoch - 4
+    assert deal.sector.prove_by_epoch == final_opening - 1
+    world.passes_until(deal.sector.prove_by_epoch)
+    bob.proves_replication(item.number)
+    assert deal.sector.window_epoch == final_opening
+
+
 def test_a_deal_that_ends_too_soon_is_not_sealed_any_more() -> None:
-    world = World(STORY_POLICY.evolve(seed_delay_epochs=12))
+    world = World(STORY_POLICY.evolve(seed_delay_epochs=11))
     alice, bob = world.person("alice", atto=10_000), world.provider("bob", atto=100_000)
     proposal = alice.proposes(bob, periods=1)
     alice.reserves(proposal)

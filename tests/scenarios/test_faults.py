@@ -9,7 +9,13 @@ from chain.messages import SectorProof, SubmitWindowPost
 from chain.sector import SectorState
 from chain.units import Epoch
 from ipfs.cid import CID, Codec
-from tests.support.world import STORY_POLICY, World, honest_proof
+from tests.support.world import (
+    STORY_POLICY,
+    ProviderPerson,
+    StoryDeal,
+    World,
+    honest_proof,
+)
 
 PERIOD_EPOCHS = STORY_POLICY.proving_period_epochs
 
@@ -228,30 +234,56 @@ def test_a_deal_waits_for_its_last_window_drawn_anew(is_proven: bool) -> None:
     assert deal.ends_as(DealState.COMPLETED if is_proven else DealState.FAILED)
 
 
+def sealed_together(world: World, bob: ProviderPerson, ends_in: list[int]) -> list[StoryDeal]:
+    """Return active deals of one sector, which end after this many epochs."""
+    world.passes(epochs=-world.epoch % 4)
+    alice = world.person("alice", atto=10_000)
+    proposals = [
+        alice.proposes(bob, piece=f"piece {epochs}").evolve(end_epoch=Epoch(world.epoch + epochs))
+        for epochs in ends_in
+    ]
+    for proposal in proposals:
+        alice.reserves(proposal)
+    deals = [bob.publishes(proposal) for proposal in proposals]
+    number = bob.seals(*deals)
+    world.passes(epochs=3)
+    bob.proves_replication(number)
+    return deals
+
+
+def test_a_sectors_windows_never_overlap() -> None:
+    world = World()
+    bob = world.provider("bob", atto=100_000)
+    short, long = sealed_together(world, bob, [38, 100])
+    openings = set()
+    while long.sector.window_epoch is not None:
+        openings.add(long.sector.window_epoch)
+        world.passes(epochs=1, proven_by=bob)
+    final = short.now.proposal.end_epoch - 4
+    regular = final + 2
+    assert final in openings
+    assert {regular - PERIOD_EPOCHS, regular + PERIOD_EPOCHS} <= openings
+    assert regular not in openings, "it would have opened while the deal's last one was open"
+
+
 def test_the_statement_of_an_open_window_does_not_change_when_a_deal_ends() -> None:
     world = World()
-    alice, bob = world.person("alice", atto=10_000), world.provider("bob", atto=10_000)
-    short = alice.proposes(bob, periods=2, piece="short")
-    long = alice.proposes(bob, periods=9, piece="long")
-    alice.reserves(short)
-    alice.reserves(long)
-    deals = [bob.publishes(short), bob.publishes(long)]
-    number = bob.seals(*deals)
-    world.passes_until(short.start_epoch)
-    bob.proves_replication(number)
-
+    bob = world.provider("bob", atto=100_000)
+    deals = sealed_together(world, bob, [35, 37, 100])
     seen: dict[Epoch, set[CID]] = {}
-    while world.epoch < long.end_epoch - 4:
-        sector = deals[1].sector
-        if sector.window_epoch is not None and sector.window_epoch < world.epoch:
-            proof = bob.window_proof(sector)
-            seen.setdefault(sector.window_epoch, set()).add(proof.proof_cid)
+    ended_meanwhile = 0
+    while deals[2].sector.window_epoch is not None:
+        sector = deals[2].sector
+        assert sector.window_epoch is not None
+        if sector.window_epoch < world.epoch:
+            seen.setdefault(sector.window_epoch, set()).add(bob.window_proof(sector).proof_cid)
+            ended_meanwhile += deals[1].now.proposal.end_epoch == world.epoch
             if sector.close_epoch == world.epoch + 1:
                 bob.worker.does(bob.window_answer(sector))
         world.passes(epochs=1)
-    assert len(seen) > 8
+    assert ended_meanwhile == 1
     assert all(len(proofs) == 1 for proofs in seen.values())
-    assert deals[0].ends_as(DealState.COMPLETED)
+    assert deals[1].ends_as(DealState.COMPLETED)
 
 
 def test_time_passing_twice_at_one_epoch_changes_nothing_more() -> None:
