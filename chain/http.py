@@ -67,7 +67,8 @@ class _Embedded(Server):
 
     def _init_shared_socket(self) -> None:
         # The server closes the socket when it ends: it is its owner from here on.
-        self._shd = SocketHolder(self._listener.detach(), False, self.backlog)  # type: ignore[call-arg]
+        descriptor = self._listener.detach()
+        self._shd = SocketHolder(descriptor, False, self.backlog)  # type: ignore[call-arg]  # no stub
 
 
 class _Guarded:
