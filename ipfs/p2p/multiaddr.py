@@ -50,10 +50,20 @@ class _Protocol:
 class Multiaddr:
     """A non-empty path of protocols, each with a canonical value.
 
-    Make one with `parse`, `parse_bytes` or `tcp`.
+    Raises `MalformedBytes` for anything else; `parse` takes other spellings of a value too.
     """
 
     parts: tuple[Part, ...]
+
+    def __post_init__(self) -> None:
+        if not self.parts:
+            raise MalformedBytes("multiaddr", "empty")
+        for name, value in self.parts:
+            protocol = _BY_NAME.get(name)
+            if protocol is None or protocol.name != name:
+                raise MalformedBytes("multiaddr", f"unknown protocol {name!r}")
+            if protocol.to_text(protocol.to_bytes(value)) != value:
+                raise MalformedBytes("multiaddr", f"not a canonical value of {name}")
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -69,7 +79,7 @@ class Multiaddr:
                 raise MalformedBytes("multiaddr", f"unknown protocol {name!r}")
             value = "" if protocol.size_bytes == 0 else next(words, "")
             parts.append(Part(protocol.name, protocol.to_text(protocol.to_bytes(value))))
-        return cls._of(parts)
+        return cls(tuple(parts))
 
     @classmethod
     def parse_bytes(cls, data: bytes) -> Self:
@@ -90,19 +100,13 @@ class Multiaddr:
             value = data[position : position + size]
             position += size
             parts.append(Part(protocol.name, protocol.to_text(value)))
-        return cls._of(parts)
+        return cls(tuple(parts))
 
     @classmethod
     def tcp(cls, endpoint: TcpEndpoint) -> Self:
         """Return the address of an IP endpoint."""
-        version = ipaddress.ip_address(endpoint.host).version
-        return cls((Part(f"ip{version}", endpoint.host), Part("tcp", str(endpoint.port))))
-
-    @classmethod
-    def _of(cls, parts: list[Part]) -> Self:
-        if not parts:
-            raise MalformedBytes("multiaddr", "empty")
-        return cls(tuple(parts))
+        address = ipaddress.ip_address(endpoint.host)
+        return cls((Part(f"ip{address.version}", str(address)), Part("tcp", str(endpoint.port))))
 
     def encode(self) -> bytes:
         """Return the binary form."""
@@ -209,12 +213,13 @@ def _certhash_text(data: bytes) -> str:
 
 
 def _nothing_bytes(text: str) -> bytes:
-    assert not text, "the protocol takes no value"
+    if text:
+        raise MalformedBytes("multiaddr", "the protocol takes no value")
     return b""
 
 
 def _nothing_text(data: bytes) -> str:
-    assert not data, "the protocol takes no value"
+    assert not data, "a size of zero was read"
     return ""
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from ipfs.errors import LimitExceeded, PeerError
-from ipfs.p2p.multiaddr import Multiaddr, TcpEndpoint
+from ipfs.errors import LimitExceeded, MalformedBytes, PeerError
+from ipfs.p2p.multiaddr import Multiaddr, Part, TcpEndpoint
 from ipfs.p2p.peer_id import PeerId
 
 PEER = "12D3KooWQFqVTQxxCReV9DmjN4EF3P1v3nZNShDMk8tAEFrtVrad"
@@ -129,3 +129,19 @@ def test_an_address_is_bounded() -> None:
         Multiaddr.parse("/ws" * 1000)
     with pytest.raises(LimitExceeded):
         Multiaddr.parse_bytes(bytes.fromhex("dd03") * 1000)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        (),
+        (Part("ip4", "01.2.3.4"),),
+        (Part("ip6", "::0:1"),),
+        (Part("ws", "x"),),
+        (Part("ipfs", PEER),),
+        (Part("nothing"),),
+    ],
+)
+def test_an_address_that_exists_is_canonical(parts: tuple[Part, ...]) -> None:
+    with pytest.raises(MalformedBytes):
+        Multiaddr(parts)
