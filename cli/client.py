@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from client.storing import Step
     from client.verdict import Verdict
 
-PathArgument = Annotated[Path, typer.Argument(help="File or folder to store.")]
+PathArgument = Annotated[Path, typer.Argument(help="File or folder to store.", resolve_path=True)]
 CopiesOption = Annotated[
     int, typer.Option("--copies", min=1, max=64, help="Copies, each with another owner.")
 ]

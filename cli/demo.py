@@ -32,7 +32,11 @@ CLIENT_TOKENS: Final = "100"
 def demo(
     path: Annotated[
         Path | None,
-        typer.Argument(help="Any file or folder. Default: a sample it makes.", show_default=False),
+        typer.Argument(
+            help="Any file or folder. Default: a sample it makes.",
+            show_default=False,
+            resolve_path=True,
+        ),
     ] = None,
     sector_size: Annotated[
         str, typer.Option("--sector-size", help="8MiB seals in seconds, 512MiB in minutes.")

@@ -1,9 +1,11 @@
 """The command `holdfast`."""
 
+from typing import Annotated
+
 import typer
 
 from cli import client, deals, demo, exits, ledger, provider, wallet
-from cli.render import JsonFlag, Output
+from cli.render import JsonFlag, Output, set_verbosity
 
 app = typer.Typer(
     name="holdfast",
@@ -22,6 +24,17 @@ app.add_typer(deals.app, name="deals")
 app.add_typer(wallet.app, name="wallet")
 app.add_typer(provider.app, name="provider")
 app.add_typer(ledger.app, name="ledger")
+
+
+@app.callback()
+def main_options(
+    verbose: Annotated[
+        int,
+        typer.Option("-v", "--verbose", count=True, help="Log what is done; -vv in detail."),
+    ] = 0,
+) -> None:
+    """Keep files on machines that you don't control, and know that they are still there."""
+    set_verbosity(verbose)
 
 
 @app.command()

@@ -78,9 +78,6 @@ class Output:
 def finish(as_json: bool, work: Callable[[Output], Coroutine[Any, Any, T]]) -> T:
     """Run a command's work to its end; an error that is an answer ends it with its exit code."""
     out = Output(as_json)
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(name)s: %(message)s"
-    )
     try:
         return asyncio.run(work(out))
     except BaseException as error:
@@ -90,6 +87,14 @@ def finish(as_json: bool, work: Callable[[Output], Coroutine[Any, Any, T]]) -> T
             raise
         out.error(code, str(cause))
         raise typer.Exit(exits.exit_status(code)) from error
+
+
+def set_verbosity(verbosity: int) -> None:
+    """Log to stderr: warnings, with -v what is done, with -vv all detail."""
+    level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbosity, 2)]
+    logging.basicConfig(stream=sys.stderr, level=level, format="%(asctime)s %(name)s: %(message)s")
+    # Its INFO is a line a request, which says nothing that ours does not.
+    logging.getLogger("httpx").setLevel(max(level, logging.WARNING))
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
