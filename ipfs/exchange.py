@@ -1,6 +1,6 @@
 """Fetch a whole DAG: from the store, then from peers we know, then from providers found."""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -25,8 +25,8 @@ class BlockFetch(Protocol):
     def dropped(self) -> dict[PeerId, str]:
         """Peers that are not asked any more, each with the code of its reason."""
 
-    def add_peers(self, peers: Iterable[PeerAddress]) -> int:
-        """Ask these peers too; return how many of them are new."""
+    def seek(self, peers: AsyncIterable[PeerAddress]) -> None:
+        """Ask these peers too, as they are found; until all are, no block is unavailable."""
 
     def want(self, cids: Iterable[CID]) -> None:
         """Ask for these blocks, the first ones most."""
@@ -111,7 +111,7 @@ async def fetch_dag(
     `MalformedBytes` if a block of the DAG is not what its codec says.
     """
     walk = _Walk(root, limits)
-    providers = _Providers(routing, root)
+    sought: set[CID] = set()
     with exchange.fetch(peers, idle_timeout_s=idle_timeout_s) as fetch:
         while walk.is_under_way:
             cids = walk.take_next(WANTS_MAX - walk.wanted_count)
@@ -120,7 +120,7 @@ async def fetch_dag(
                 present = {block.cid for block in stored}
                 fetch.want(cid for cid in cids if cid not in present)
             elif walk.wanted_count:
-                blocks = await _receive(fetch, root, providers)
+                blocks = await _receive(fetch, root, routing, sought)
                 walk.receive(blocks)
                 await exchange.keep(blocks)
             if on_progress is not None:
@@ -186,28 +186,16 @@ class _Walk:
             )
 
 
-class _Providers:
-    """Looks for more peers: by the root, then by the block that is missing, each once."""
-
-    def __init__(self, routing: Routing | None, root: CID) -> None:
-        self._routing = routing
-        self._root = root
-        self._sought: set[CID] = set()
-
-    async def find(self, missing: CID) -> AsyncIterator[PeerAddress]:
-        """Yield peers said to have the DAG or the block."""
-        for cid in (self._root, missing):
-            if self._routing is not None and cid not in self._sought:
-                self._sought.add(cid)
-                async for peer in self._routing.find_providers(cid):
-                    yield peer
-
-
-async def _receive(fetch: BlockFetch, root: CID, providers: _Providers) -> list[Block]:
+async def _receive(
+    fetch: BlockFetch, root: CID, routing: Routing | None, sought: set[CID]
+) -> list[Block]:
+    """Receive blocks; look for more peers if none has one: by the root, then by the block."""
     while True:
         try:
             return await fetch.receive()
         except BlockUnavailable as error:
-            found = [peer async for peer in providers.find(error.cid)]
-            if not fetch.add_peers(found):
+            unsought = [cid for cid in (root, error.cid) if cid not in sought]
+            if routing is None or not unsought:
                 raise DagUnavailable(root, error.cid, error.answers) from error
+            sought.add(unsought[0])
+            fetch.seek(routing.find_providers(unsought[0]))

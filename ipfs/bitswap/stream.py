@@ -6,7 +6,7 @@ it opens. Answering on its stream would not do: Kubo and Helia never read there.
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+from collections.abc import AsyncIterable, Coroutine, Iterable
 from types import TracebackType
 from typing import Final, Self
 
@@ -54,6 +54,8 @@ class Bitswap:
         traceback: TracebackType | None,
     ) -> None:
         self._is_running = False
+        for fetch in self._fetches:
+            fetch.stop_seeking()
         for link in tuple(self._links.values()):
             self._drop(link, DISCONNECTED)
         # The body's own exception goes its way; only those of our tasks are the group's to raise.
@@ -98,6 +100,13 @@ class Bitswap:
     def wants_of(self, peer_id: PeerId) -> tuple[CID, ...]:
         """Return the blocks that a peer waits for."""
         return self._engine.wants_of(peer_id)
+
+    def spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None] | None:
+        """Run a fetch's work among our tasks; None if we are leaving."""
+        if self._is_running:
+            return self._tasks.create_task(work)
+        work.close()
+        return None
 
     def start_fetch(self, fetch: "Fetch") -> None:
         """Let a fetch hear what peers say."""
@@ -225,6 +234,7 @@ class Fetch:
         self._session = Session(idle_timeout_s=idle_timeout_s)
         self._arrived: list[Block] = []
         self._pending: set[CID] = set()
+        self._searches: set[asyncio.Task[None]] = set()
         self._has_news = asyncio.Event()
 
     def __enter__(self) -> Self:
@@ -237,6 +247,7 @@ class Fetch:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self.stop_seeking()
         self._session.abandon(self._pending)
         self._flush()
         self._bitswap.end_fetch(self)
@@ -255,6 +266,18 @@ class Fetch:
         self._flush()
         return count
 
+    def seek(self, peers: AsyncIterable[PeerAddress]) -> None:
+        """Ask these peers too, as they are found; until all are, no block is unavailable."""
+        search = self._bitswap.spawn(self._take_peers(peers))
+        if search is not None:
+            self._searches.add(search)
+            search.add_done_callback(self._end_search)
+
+    def stop_seeking(self) -> None:
+        """Look for peers no more."""
+        for search in self._searches:
+            search.cancel()
+
     def want(self, cids: Iterable[CID]) -> None:
         """Ask for these blocks, the first ones most."""
         wanted = tuple(cids)
@@ -266,15 +289,17 @@ class Fetch:
         """Return wanted blocks that have arrived, at least one, each checked.
 
         Raises `BlockUnavailable` once no peer is left to be asked for one of the wants; it
-        remains wanted, so that more peers can be added.
+        remains wanted, so that more peers can be added or sought.
         """
         while not self._arrived:
             self._session.expire(_now_s())
             self._flush()
-            for cid in self._session.hopeless():
-                raise BlockUnavailable(cid, self._session.answers(cid))
+            hopeless = self._session.hopeless()
+            if hopeless and not self._searches:
+                raise BlockUnavailable(hopeless[0], self._session.answers(hopeless[0]))
             deadline_s = self._session.deadline_s
-            assert deadline_s is not None, "somebody owes us an answer, or nothing is wanted"
+            is_waiting = self._searches or deadline_s is not None
+            assert is_waiting, "somebody owes us an answer, or nothing is wanted"
             self._has_news.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(deadline_s):
@@ -294,6 +319,15 @@ class Fetch:
         self._session.drop_peer(peer_id, reason, _now_s())
         self._has_news.set()
         self._flush()
+
+    async def _take_peers(self, peers: AsyncIterable[PeerAddress]) -> None:
+        async for peer in peers:
+            self.add_peers((peer,))
+            self._has_news.set()
+
+    def _end_search(self, search: asyncio.Task[None]) -> None:
+        self._searches.discard(search)
+        self._has_news.set()
 
     def _flush(self) -> None:
         for peer_id, want in self._session.take_requests():

@@ -78,7 +78,8 @@ class Kubo:
             future = self._answers.pop(answer["call"])
             if not future.done():
                 future.set_result(answer)
-        for future in self._answers.values():
+        waiting = [future for future in self._answers.values() if not future.done()]
+        for future in waiting:
             future.set_exception(KuboFailed("the process ended; see kubo.stderr in its folder"))
 
     async def _call(self, name: str, *arguments: object, seconds: float = CALL_SECONDS) -> Any:

@@ -207,6 +207,49 @@ async def test_a_block_that_the_providers_of_the_root_lack_is_looked_for_by_itse
         assert len(set(store)) == len(blocks)
 
 
+async def test_a_provider_is_asked_as_soon_as_it_is_found() -> None:
+    blocks = tree(40)
+    is_closed = asyncio.Event()
+
+    class Endless(Signposts):
+        async def find_providers(
+            self, cid: CID, *, count_max: int = 20
+        ) -> AsyncIterator[PeerAddress]:
+            yield where(provider)
+            try:
+                await asyncio.get_running_loop().create_future()
+            finally:
+                is_closed.set()
+
+    async with (
+        MemoryNetwork() as network,
+        node(network, blocks) as (provider, _, _),
+        node(network) as (_, bitswap, _),
+    ):
+        fetched = await fetch(bitswap, blocks[-1].cid, routing=Endless({}))
+        assert fetched.block_count == len(blocks)
+        await is_closed.wait()
+
+
+async def test_leaving_ends_the_search_too() -> None:
+    is_looking = asyncio.Event()
+
+    class Endless(Signposts):
+        async def find_providers(
+            self, cid: CID, *, count_max: int = 20
+        ) -> AsyncIterator[PeerAddress]:
+            is_looking.set()
+            await asyncio.get_running_loop().create_future()
+            yield PeerAddress(network.add_host().peer_id)
+
+    async with MemoryNetwork() as network:
+        async with node(network) as (_, bitswap, _):
+            fetching = asyncio.ensure_future(fetch(bitswap, leaf(1).cid, routing=Endless({})))
+            await is_looking.wait()
+        with pytest.raises(DagUnavailable):
+            await fetching
+
+
 async def test_nobody_has_it() -> None:
     root = leaf(1).cid
     async with MemoryNetwork() as network, node(network) as (_, bitswap, _):
