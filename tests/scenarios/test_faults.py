@@ -266,10 +266,24 @@ def test_a_sectors_windows_never_overlap() -> None:
     assert regular not in openings, "it would have opened while the deal's last one was open"
 
 
+def test_a_sector_is_given_up_by_its_longest_deal_and_what_is_over_stays_over() -> None:
+    world = World()
+    bob = world.provider("bob", atto=100_000)
+    over, short, long = sealed_together(world, bob, [20, 90, 350])
+    world.passes_until(over.now.proposal.end_epoch, proven_by=bob)
+    for _ in range(2):
+        world.passes_window(long)
+    assert short.is_now(DealState.FAULTY), "alone it would be given up by now"
+    world.passes_window(long)
+    assert short.ends_as(DealState.TERMINATED)
+    assert long.ends_as(DealState.TERMINATED)
+    assert over.ends_as(DealState.COMPLETED)
+
+
 def test_the_statement_of_an_open_window_does_not_change_when_a_deal_ends() -> None:
     world = World()
     bob = world.provider("bob", atto=100_000)
-    deals = sealed_together(world, bob, [35, 37, 100])
+    deals = sealed_together(world, bob, [35, 38, 100])
     seen: dict[Epoch, set[CID]] = {}
     ended_meanwhile = 0
     while deals[2].sector.window_epoch is not None:
