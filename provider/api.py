@@ -10,7 +10,6 @@ from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
 
-from chain.ledger import LedgerUnreachable
 from provider.node import ProviderNode
 from provider.status import DealStatus, ProviderStatus, SectorStatus
 
@@ -47,7 +46,6 @@ def create_app(node: ProviderNode) -> Litestar:
         route_handlers=[Router("/", route_handlers=[ProviderController])],
         dependencies={"node": Provide(lambda: node, sync_to_thread=False)},
         exception_handlers={
-            LedgerUnreachable: _wait,
             HTTPException: _reject,
             Exception: _fail,
         },
@@ -62,10 +60,6 @@ def create_app(node: ProviderNode) -> Litestar:
 
 
 AnyRequest = Request[Any, Any, Any]
-
-
-def _wait(_: AnyRequest, error: LedgerUnreachable) -> Response[dict[str, str]]:
-    return _say(HTTPStatus.SERVICE_UNAVAILABLE, error.code, str(error))
 
 
 def _reject(_: AnyRequest, error: HTTPException) -> Response[dict[str, str]]:

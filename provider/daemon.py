@@ -240,7 +240,6 @@ async def _run(
         asyncio.TaskGroup() as tasks,
     ):
         tasks.create_task(routing.run())
-        tasks.create_task(_announce_pieces(around))
         tasks.create_task(node.run())
         addresses = tuple(map(str, around.host.addresses))
         on_ready(ReadyInfo(node.provider_id, str(around.host.peer_id), addresses, api_url))
@@ -274,13 +273,6 @@ def _bootstrap_peer(folder: Path, text: str) -> PeerAddress:
 def _registered_peer(provider: Provider) -> PeerAddress:
     addresses = tuple(Multiaddr.parse(address) for address in provider.addresses)
     return PeerAddress(PeerId.parse(provider.peer_id), addresses)
-
-
-async def _announce_pieces(around: Surroundings) -> None:
-    """Say again what we hold: records of an earlier run were this peer's to renew."""
-    for promise in await around.store.promises():
-        if promise.is_received:
-            await around.routing.provide(promise.proposal.root_cid)
 
 
 def _addresses(folder: Path, key: str, texts: Iterable[str]) -> list[Multiaddr]:

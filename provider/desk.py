@@ -101,9 +101,11 @@ class Desk:
             sealing=self._shop.sealing.progress,
         )
 
-    async def capacity(self) -> Capacity:
-        """Return what is left to promise. Raises `LedgerUnreachable`."""
-        account = (await self._shop.ledger.sender(self._owner)).account
+    async def space(self) -> Capacity:
+        """Return what is left to promise, as far as the disk goes: without the ledger."""
+        return await self._capacity(free_atto=0)
+
+    async def _capacity(self, *, free_atto: int) -> Capacity:
         return capacity_left(
             await self._shop.store.promises(),
             await self._shop.store.plans(),
@@ -112,14 +114,14 @@ class Desk:
             limit_bytes=self._budget.capacity_bytes,
             disk_free_bytes=await self._shop.disk.free_bytes(),
             sealing_workers=self._budget.sealing_workers,
-            free_atto=account.free_atto,
+            free_atto=free_atto,
             fetches_open_max=self._budget.fetches_open_max,
         )
 
     async def _decide(self, propose: Propose, negotiation: ProviderNegotiation) -> None:
         facts = self.facts
         try:
-            capacity = await self.capacity()
+            account = (await self._shop.ledger.sender(self._owner)).account
         except LedgerUnreachable as error:
             negotiation.reject(RejectCode.BUSY, str(error))
             return
@@ -128,7 +130,7 @@ class Desk:
             ask=self.ask,
             policy=facts.policy,
             head_epoch=facts.head_epoch,
-            capacity=capacity,
+            capacity=await self._capacity(free_atto=account.free_atto),
         )
         if objection is not None:
             negotiation.reject(objection.code, objection.reason)

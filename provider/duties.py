@@ -21,6 +21,9 @@ class DealDuty:
         """Return what no other duty may work on meanwhile."""
         return frozenset(self.proposal_cids)
 
+    def __str__(self) -> str:
+        return f"{type(self).__name__} of {', '.join(map(str, self.proposal_cids))}"
+
 
 @dataclass(frozen=True, slots=True)
 class SectorDuty:
@@ -34,6 +37,9 @@ class SectorDuty:
     def subjects(self) -> frozenset[object]:
         """Return what no other duty may work on meanwhile."""
         return frozenset((self.number,))
+
+    def __str__(self) -> str:
+        return f"{type(self).__name__} of sector {self.number}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,10 @@ class AnswerWindow:
     def subjects(self) -> frozenset[object]:
         """Return what no other duty may work on meanwhile: this window of these sectors only."""
         return frozenset(("window", number, self.window_epoch) for number in self.numbers)
+
+    def __str__(self) -> str:
+        numbers = ", ".join(map(str, self.numbers))
+        return f"AnswerWindow {self.window_epoch} of sector {numbers}"
 
 
 class ProveCommit(SectorDuty):
@@ -111,6 +121,9 @@ class OfferAsk:
     def subjects(self) -> frozenset[object]:
         """Return what no other duty may work on meanwhile."""
         return frozenset(("ask",))
+
+    def __str__(self) -> str:
+        return "OfferAsk"
 
 
 @dataclass(frozen=True, slots=True)

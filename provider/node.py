@@ -9,6 +9,7 @@ from chain.errors import LedgerError
 from chain.ledger import LedgerUnreachable
 from chain.units import ProviderId
 from ipfs.blockstore import BlockNotFound
+from ipfs.cid import CID
 from ipfs.errors import PeerError
 from ipfs.host import Host, NetworkError
 from market.stream import serve_asks, serve_deals
@@ -26,6 +27,9 @@ from provider.status import (
     sector_status,
 )
 from provider.work import DutyRefused, ReplicaLost, Workshop, perform
+
+ANNOUNCEMENTS_MAX: Final = 4
+"""Roots announced at a time: each is a walk through the DHT."""
 
 FAILURES: Final = (
     LedgerError,
@@ -67,6 +71,8 @@ class ProviderNode:
         self._news = asyncio.Event()
         self._tasks: dict[Key, asyncio.Task[None]] = {}
         self._troubles: dict[Key, str] = {}
+        self._announced: set[CID] = set()
+        self._announcing = asyncio.Semaphore(ANNOUNCEMENTS_MAX)
 
     @property
     def provider_id(self) -> ProviderId:
@@ -103,8 +109,8 @@ class ProviderNode:
                 self._take_turn(facts, group)
 
     async def status(self) -> ProviderStatus:
-        """Return how the provider stands. Raises `LedgerUnreachable`."""
-        facts, capacity = self._desk.facts, await self._desk.capacity()
+        """Return how the provider stands, at the head that was seen last."""
+        facts, space = self._desk.facts, await self._desk.space()
         openings = [sector.window_epoch for sector in facts.sectors.values()]
         progress = [self._desk.status_of(promise).progress for promise in facts.promises]
         deals = facts.deals.values()
@@ -117,11 +123,11 @@ class ProviderNode:
             deals=dict(Counter(progress)),
             sectors=dict(Counter(sector.state for sector in facts.sectors.values())),
             next_window_epoch=min((epoch for epoch in openings if epoch is not None), default=None),
-            used_bytes=capacity.used_bytes,
-            free_bytes=max(0, capacity.free_bytes),
+            used_bytes=space.used_bytes,
+            free_bytes=max(0, space.free_bytes),
             windows_proven=sum(deal.windows_proven for deal in deals),
             windows_missed=sum(deal.windows_missed for deal in deals),
-            under_way=tuple(map(_name, self.under_way)),
+            under_way=tuple(map(str, self.under_way)),
             troubles=tuple(self._troubles.values()),
         )
 
@@ -151,31 +157,36 @@ class ProviderNode:
         for key in self._troubles.keys() - {key_of(duty) for duty in duties}:
             del self._troubles[key]
         for key in turn.stop:
-            self._tasks[key].cancel()
+            if not self._tasks[key].cancelling():
+                self._tasks[key].cancel()
         for duty in turn.start:
             self._tasks[key_of(duty)] = group.create_task(self._perform(duty))
+        held = {promise.proposal.root_cid for promise in facts.promises if promise.is_received}
+        for root in held - self._announced:
+            self._announced.add(root)
+            group.create_task(self._announce(root))
+
+    async def _announce(self, root: CID) -> None:
+        """Tell the DHT, once a run, that we have a DAG; it is the routing's to say it again."""
+        async with self._announcing:
+            await self._shop.routing.provide(root)
 
     async def _perform(self, duty: Duty) -> None:
         """Do a duty to its end; what the world does to it is not ours to die of."""
-        log.info("%s: begun", _name(duty))
+        log.info("%s: begun", duty)
         key, failed = key_of(duty), True
         try:
             await perform(duty, self._shop)
             failed = False
             self._troubles.pop(key, None)
-            log.info("%s: done", _name(duty))
+            log.info("%s: done", duty)
         except FAILURES as error:
-            self._troubles[key] = f"{_name(duty)}: {error}"
-            log.warning("%s: %s", _name(duty), error)
+            self._troubles[key] = f"{duty}: {error}"
+            log.warning("%s: %s", duty, error)
         except asyncio.CancelledError:
-            log.info("%s: stopped", _name(duty))
+            log.info("%s: stopped", duty)
             raise
         finally:
             del self._tasks[key]
             self._roster.ended(duty, self._head_epoch, failed=failed)
             self._news.set()
-
-
-def _name(duty: Duty) -> str:
-    subjects = ", ".join(sorted(map(str, duty.subjects)))
-    return f"{type(duty).__name__}({subjects})"

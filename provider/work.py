@@ -270,7 +270,6 @@ async def fetch_piece(proposal_cid: CID, shop: Workshop) -> None:
         await drop_promise(proposal_cid, "the blocks are not the piece that was proposed", shop)
         return
     await shop.store.change_promise(proposal_cid, is_received=True)
-    await shop.routing.provide(proposal.root_cid)
 
 
 async def trim(number: SectorNumber, shop: Workshop) -> None:

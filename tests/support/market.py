@@ -6,7 +6,8 @@ from chain.deal import DealProposal
 from chain.keys import TEST_PREFIX, SigningKey
 from chain.provider import Ask, SignedAsk
 from chain.units import Atto, Epoch, ProviderId
-from ipfs.cid import CID, Codec, HashCode
+from ipfs.cid import CID, Codec
+from ipfs.piece_cid import piece_cid_v1
 from market.messages import Propose, SignedProposal
 from proofs.parameters import ProofType
 
@@ -21,8 +22,7 @@ PROVIDER_ID = ProviderId(7)
 def piece_cid(seed: bytes = b"piece") -> CID:
     """Return a version 1 piece CID over no data in particular."""
     digest = CID.of(Codec.RAW, seed).digest
-    code = HashCode.SHA2_256_TRUNC254_PADDED
-    return CID.from_digest(Codec.FIL_COMMITMENT_UNSEALED, code, digest)
+    return piece_cid_v1(digest[:-1] + bytes((digest[-1] & 0x3F,)))
 
 
 def deal_proposal(**changes: Any) -> DealProposal:

@@ -1,0 +1,172 @@
+"""Admission, code by code, each at its edge; and what counts as taken."""
+
+from typing import Any
+
+import pytest
+
+from chain.deal import DealProposal, RetrievalTerms
+from chain.policy import DEV
+from chain.units import Atto, Epoch
+from ipfs.cid import CID, Codec
+from ipfs.piece_cid import piece_cid_v2
+from market.messages import RejectCode
+from proofs.parameters import ProofType
+from provider.admission import (
+    Capacity,
+    Objection,
+    capacity_left,
+    decide,
+    fetch_by_epoch,
+    sealing_bytes,
+    sector_bytes,
+)
+from tests.support.market import ask, deal_proposal
+from tests.support.provider_facts import RULE, SEALING_EPOCHS, plan, promise
+
+HEAD = Epoch(10)
+ROOM = Capacity(
+    used_bytes=0, free_bytes=10**9, free_atto=10**21, fetches_open=0, fetches_open_max=4
+)
+LEAST_COLLATERAL = DEV.collateral_atto(
+    piece_size_bytes=1 << 20, duration_epochs=200, price_atto_per_epoch=1_000
+)
+
+
+def good(**changes: Any) -> DealProposal:
+    return deal_proposal(**{"collateral_atto": LEAST_COLLATERAL, **changes})
+
+
+def decided(proposal: DealProposal, capacity: Capacity = ROOM, **changes: Any) -> Objection | None:
+    offered = ask(**{"duration_epochs_max": 200, "piece_size_bytes_min": 256, **changes})
+    return decide(proposal, ask=offered, policy=DEV, head_epoch=HEAD, capacity=capacity)
+
+
+def room(**changes: int) -> Capacity:
+    fields = {
+        "used_bytes": ROOM.used_bytes,
+        "free_bytes": ROOM.free_bytes,
+        "free_atto": ROOM.free_atto,
+        "fetches_open": 0,
+        "fetches_open_max": 4,
+    }
+    return Capacity(**{**fields, **changes})
+
+
+NEEDED = (1 << 20) + sector_bytes(ProofType.SDR_8MIB)
+LONG = DEV.proving_period_epochs * 13
+TOO_SMALL = good(piece_size_bytes=128, price_atto_per_epoch=Atto(1))
+OTHER_SIZE = piece_cid_v2(bytes(32), padding_bytes=0, height=6)
+START_SOONEST = HEAD + SEALING_EPOCHS + 3
+
+
+def test_what_the_ask_says_is_taken() -> None:
+    assert decided(good()) is None
+
+
+OBJECTIONS: list[tuple[str, DealProposal, dict[str, Any], RejectCode]] = [
+    ("kind", good(), {"proof_type": ProofType.SDR_32GIB}, RejectCode.PROOF_TYPE),
+    ("small", TOO_SMALL, {}, RejectCode.PIECE_TOO_SMALL),
+    ("large", good(), {"piece_size_bytes_max": 1 << 19}, RejectCode.PIECE_TOO_LARGE),
+    ("over a sector", good(piece_size_bytes=1 << 24), {"piece_size_bytes_max": 1 << 30},
+     RejectCode.PIECE_TOO_LARGE),
+    ("no piece", good(piece_cid=CID.of(Codec.RAW, b"")), {}, RejectCode.PIECE_CID),
+    ("other size", good(piece_cid=OTHER_SIZE), {}, RejectCode.PIECE_CID),
+    ("long", good(end_epoch=261), {}, RejectCode.DURATION),
+    ("short", good(end_epoch=60 + 15), {}, RejectCode.DURATION),
+    ("ask over", good(), {"expires_epoch": HEAD}, RejectCode.EXPIRED),
+    ("no time to seal", good(start_epoch=START_SOONEST - 1, end_epoch=200, publish_by_epoch=20),
+     {}, RejectCode.START),
+    ("no time to fetch", good(publish_by_epoch=HEAD + 3), {}, RejectCode.START),
+    ("far ahead", good(start_epoch=10 + 30 + 112 + 1, end_epoch=300), {}, RejectCode.START),
+    ("cheap", good(price_atto_per_epoch=Atto(999)), {}, RejectCode.PRICE_TOO_LOW),
+    ("cheap to fetch", good(), {"retrieval_price_atto_per_gib": Atto(1)},
+     RejectCode.PRICE_TOO_LOW),
+    ("little collateral", good(collateral_atto=Atto(LEAST_COLLATERAL - 1)), {},
+     RejectCode.COLLATERAL),
+    ("much collateral", good(collateral_atto=Atto(2 * LEAST_COLLATERAL + 1)), {},
+     RejectCode.COLLATERAL),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("proposal", "terms", "code"),
+    [row[1:] for row in OBJECTIONS],
+    ids=[row[0] for row in OBJECTIONS],
+)
+def test_each_objection_has_its_code(
+    proposal: DealProposal, terms: dict[str, Any], code: RejectCode
+) -> None:
+    objection = decided(proposal, **terms)
+    assert objection is not None
+    assert objection.code is code
+
+
+@pytest.mark.parametrize(
+    "proposal",
+    [
+        good(start_epoch=START_SOONEST, end_epoch=200, publish_by_epoch=20),
+        good(publish_by_epoch=HEAD + 4),
+        good(start_epoch=10 + 30 + 112, end_epoch=300),
+        good(end_epoch=60 + 16),
+        good(collateral_atto=Atto(2 * LEAST_COLLATERAL)),
+        good(retrieval_terms=RetrievalTerms(price_atto_per_gib=Atto(5))),
+    ],
+)
+def test_terms_at_the_edge_are_taken(proposal: DealProposal) -> None:
+    assert decided(proposal) is None
+
+
+@pytest.mark.parametrize(
+    ("lacking", "enough", "code"),
+    [
+        ({"free_bytes": NEEDED - 1}, {"free_bytes": NEEDED}, RejectCode.NO_SPACE),
+        (
+            {"free_atto": LEAST_COLLATERAL - 1},
+            {"free_atto": LEAST_COLLATERAL},
+            RejectCode.COLLATERAL,
+        ),
+        ({"fetches_open": 4}, {"fetches_open": 3}, RejectCode.BUSY),
+    ],
+)
+def test_what_is_lacking_has_its_code(
+    lacking: dict[str, int], enough: dict[str, int], code: RejectCode
+) -> None:
+    objection = decided(good(), room(**lacking))
+    assert objection is not None
+    assert objection.code is code
+    assert decided(good(), room(**enough)) is None
+
+
+def test_an_accepted_piece_may_come_while_it_can_still_be_published_and_sealed() -> None:
+    assert RULE is not None
+    assert fetch_by_epoch(good(), RULE) == 38
+    assert fetch_by_epoch(good(start_epoch=50), RULE) == 50 - SEALING_EPOCHS - 1
+
+
+def test_what_was_promised_is_not_promised_again() -> None:
+    waiting, received, sealed = promise(0), promise(1, is_received=True), promise(2)
+    planned = plan(sealed)
+
+    def left(limit_bytes: int, disk_free_bytes: int) -> Capacity:
+        return capacity_left(
+            (waiting, received, sealed.evolve(is_received=True)),
+            (planned,),
+            published={sealed.proposal_cid},
+            proof_type=ProofType.SDR_8MIB,
+            limit_bytes=limit_bytes,
+            disk_free_bytes=disk_free_bytes,
+            sealing_workers=1,
+            free_atto=10**19,
+            fetches_open_max=4,
+        )
+
+    piece, sector = 1 << 20, sector_bytes(ProofType.SDR_8MIB)
+    used = 3 * piece + sector
+    by_limit = left(limit_bytes=10**9, disk_free_bytes=10**12)
+    assert by_limit.used_bytes == used
+    assert by_limit.free_bytes == 10**9 - used - 2 * sector
+    assert by_limit.free_atto == 10**19 - 2 * 10**18
+    assert by_limit.fetches_open == 1
+    by_disk = left(limit_bytes=10**12, disk_free_bytes=10**9)
+    scratch = sealing_bytes(ProofType.SDR_8MIB)
+    assert by_disk.free_bytes == 10**9 - 2 * sector - piece - scratch
