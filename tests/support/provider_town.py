@@ -197,11 +197,12 @@ class Town:
         )
         opening = open_node(self.config, self.keys, self.genesis, around)
         node = await self.passing(opening)
+        provider = await self.ledger.provider(node.provider_id)
         node.serve()
         self.node = node
         self._work = asyncio.create_task(node.run())
         stack.push_async_callback(_end, self._work)
-        return await self.ledger.provider(node.provider_id)
+        return provider
 
     async def kill(self) -> None:
         """End the provider, whatever it is doing."""
