@@ -262,7 +262,7 @@ def seen(deal: ModelDeal) -> tuple[object, ...]:
 
 
 LedgerMachine.TestCase.settings = settings(
-    max_examples=40,
+    max_examples=80,
     stateful_step_count=50,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
