@@ -140,6 +140,7 @@ def measure_sector(parameters: ProofParameters, folder: Path) -> None:
     print(f"{'PoRep':24}{len(proof):12} bytes")
 
     drop_proving_cache(sealed, parameters)
+    clock.lap("drop proving cache")
     window = post.WindowStatement(
         parameters=parameters, chain_id=CHAIN, provider_id=1, sector_number=1,
         comm_r=found.comm_r, seeds=(SEED,), piece_ranges=((0, parameters.node_count),),

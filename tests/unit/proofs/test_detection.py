@@ -133,6 +133,19 @@ def test_real_sectors_are_challenged_often_enough_for_what_is_promised() -> None
     assert round(100 * 0.99**176) == 17
 
 
+def test_replication_looks_into_a_small_piece_as_often_as_its_share_says() -> None:
+    # The limit that docs/SECURITY.md tells: 71 % of the proofs never look into 1 MiB of 512.
+    count = parameters_of(ProofType.SDR_512MIB).node_count
+    start = count // 2
+
+    def piece_hit(seed: bytes) -> bool:
+        asked = porep.challenges(real_statement(seed))
+        return any(start <= node < start + count // 512 for node in asked)
+
+    assert_rate(400, 1 - (1 - 1 / 512) ** 176, piece_hit)
+    assert round(100 * (1 - 1 / 512) ** 176) == 71
+
+
 def test_a_small_piece_that_is_lost_is_found_by_its_own_challenges() -> None:
     # Four nodes in 16 million: the sector's own challenges would need millennia.
     piece = (1 << 20, (1 << 20) + 4)
