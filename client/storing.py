@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from chain.deal import Deal, DealProposal, DealState
 from chain.ledger import LedgerUnreachable
@@ -18,6 +19,9 @@ from ipfs.host import NetworkError
 from market.ask import network_cid, verify_ask
 from market.messages import Progress, Reject, SignedProposal, Status
 from proofs.registry import parameters_of
+
+AGREEMENT_EPOCHS: Final = 4
+"""Besides the transfer: a block for the money and one for the deals, each seen a block later."""
 
 
 class Stage(StrEnum):
@@ -201,7 +205,8 @@ def _proposal(
     transfer_seconds = max(
         config.transfer_seconds_min, prepared.car_bytes // config.transfer_bytes_per_second_min
     )
-    publish_by = head_epoch + -(-transfer_seconds // session.policy.epoch_seconds) + 1
+    transfer_epochs = -(-transfer_seconds // session.policy.epoch_seconds)
+    publish_by = head_epoch + transfer_epochs + AGREEMENT_EPOCHS
     start = publish_by + rule.sealing_epochs
     return DealProposal(
         piece_cid=prepared.piece_cid,
