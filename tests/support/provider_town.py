@@ -205,10 +205,10 @@ class Town:
         return provider
 
     async def kill(self) -> None:
-        """End the provider, whatever it is doing."""
-        assert self._running is not None
-        self.network.take_down(self.keys.peer.peer_id)
-        await self._running.aclose()
+        """End the provider, whatever it is doing; it may not have come far."""
+        if self._running is not None:
+            self.network.take_down(self.keys.peer.peer_id)
+            await self._running.aclose()
         self._running = self.node = None
 
     async def until(self, is_so: Callable[[ProviderNode], bool], *, epochs_max: int = 200) -> None:
@@ -250,8 +250,7 @@ async def town(folder: Path, policy: Policy = DEV) -> AsyncIterator[Town]:
         try:
             yield place
         finally:
-            if place.node is not None:
-                await place.kill()
+            await place.kill()
 
 
 @asynccontextmanager
