@@ -6,12 +6,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
 
 from chain.amount import parse_amount
 from chain.keys import Address
 from chain.policy import MAIN
 from chain.units import Atto
+from ipfs.errors import PeerError
+from ipfs.host import PeerAddress
+from ipfs.p2p.multiaddr import Multiaddr
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -44,6 +54,30 @@ def _amount(value: object) -> object:
     if isinstance(value, int) and not isinstance(value, Atto):
         raise ValueError("tokens or atto? Write an amount as text")
     return parse_amount(value) if isinstance(value, str) else value
+
+
+def _address(text: str) -> str:
+    try:
+        return str(Multiaddr.parse(text))
+    except PeerError as error:
+        raise ValueError(f"{text!r} is no address: {error}") from error
+
+
+def _peer_address(text: str) -> str:
+    try:
+        peer = PeerAddress.parse(text)
+    except PeerError as error:
+        raise ValueError(f"{text!r} is no peer's address: {error}") from error
+    if not peer.addresses:
+        raise ValueError(f"{text!r} does not say where the peer is reached")
+    return text
+
+
+AddressText = Annotated[str, AfterValidator(_address)]
+"""A multiaddr, such as `/ip4/0.0.0.0/tcp/4001`."""
+
+PeerAddressText = Annotated[str, AfterValidator(_peer_address)]
+"""A multiaddr that ends in `/p2p/` and a peer id."""
 
 
 def _known_policy(value: object) -> object:

@@ -4,8 +4,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from chain.config import Settings
+from chain.config import AddressText, PeerAddressText, Settings
 from chain.policy import POLICIES
+from ipfs.kad.parameters import LAN_PROTOCOL_ID
 
 
 class ClientConfig(Settings):
@@ -15,20 +16,20 @@ class ClientConfig(Settings):
     network: Literal["dev", "laptop", "main"] = "dev"
     """Which network the ledger must be of."""
 
-    listen: tuple[str, ...] = ("/ip4/127.0.0.1/tcp/0",)
+    listen: tuple[AddressText, ...] = ("/ip4/127.0.0.1/tcp/0",)
     """Multiaddrs; a client behind NAT needs none, its providers answer where it dialled."""
 
-    bootstrap: tuple[str, ...] = ()
+    bootstrap: tuple[PeerAddressText, ...] = ()
     """Multiaddrs with /p2p/ of DHT peers to join through, besides the ledger's registry."""
 
-    kad_protocol_id: str = "/ipfs/lan/kad/1.0.0"
+    kad_protocol_id: str = LAN_PROTOCOL_ID
     import_profile: Literal["unixfs-v1-2025", "unixfs-v0-2015"] = "unixfs-v1-2025"
     ask_seconds: float = Field(default=5, gt=0)
     """How long one provider may take to tell its price."""
 
     negotiate_seconds: float = Field(default=30, gt=0)
     find_seconds: float = Field(default=20, gt=0)
-    """How long to look for providers on the DHT."""
+    """How long to look for providers on the DHT, and then again to ask them all."""
 
     transfer_bytes_per_second_min: int = Field(default=2_000_000, ge=1)
     """What a provider is trusted to fetch at; decides how long a proposal stays open."""

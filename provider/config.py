@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from chain.amount import parse_amount
-from chain.config import Settings
+from chain.config import AddressText, PeerAddressText, Settings
 from chain.policy import POLICIES, Policy
 from chain.units import Atto
 from ipfs.kad.parameters import LAN_PROTOCOL_ID
@@ -32,13 +32,13 @@ class ProviderConfig(Settings):
     network: Literal["dev", "laptop", "main"] = "dev"
     """Which network the ledger must be of."""
 
-    listen: tuple[str, ...] = ("/ip4/127.0.0.1/tcp/0",)
+    listen: tuple[AddressText, ...] = ("/ip4/127.0.0.1/tcp/0",)
     """Multiaddrs; port 0 for any that is free."""
 
-    announce: tuple[str, ...] = ()
+    announce: tuple[AddressText, ...] = ()
     """Multiaddrs to be reached at, where they are not those listened on (NAT, a public name)."""
 
-    bootstrap: tuple[str, ...] = ()
+    bootstrap: tuple[PeerAddressText, ...] = ()
     """Multiaddrs with /p2p/ of DHT peers to join through, besides the ledger's registry."""
 
     kad_protocol_id: str = LAN_PROTOCOL_ID

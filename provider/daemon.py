@@ -2,14 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from chain.block import Genesis
-from chain.config import ConfigError
 from chain.disk import locked
 from chain.http import serving
 from chain.ledger import Ledger
@@ -20,7 +18,7 @@ from chain.units import ProviderId
 from ipfs.bitswap.stream import Bitswap
 from ipfs.blockstore import Blockstore
 from ipfs.disk import DiskBlockstore
-from ipfs.errors import MalformedBytes
+from ipfs.errors import PeerError
 from ipfs.exchange import Exchange
 from ipfs.host import Host, PeerAddress
 from ipfs.kad.stream import Kademlia
@@ -41,8 +39,6 @@ from provider.roster import Roster
 from provider.sealing import SealingPool
 from provider.store import ProviderStore
 from provider.work import Workshop
-
-CONFIG_NAME: Final = "provider.toml"
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +86,7 @@ async def run_provider(
     on_ready:  called once, when clients are answered and the network was told of us
 
     Waits while the ledger is down. Raises `FolderLocked`, `KeyMissing`, `KeyFileOpen`,
-    `ConfigError`, `LedgerForeign`, `OwnerUnfunded`; `OSError` if an address is taken.
+    `LedgerForeign`, `OwnerUnfunded`; `OSError` if an address is taken.
     """
     if not __debug__:
         raise RuntimeError("holdfast does not run under -O: its asserts guard money")
@@ -100,7 +96,7 @@ async def run_provider(
             genesis = await _genesis_of(ledger, config)
             async with _surroundings(folder, config, keys, ledger) as (around, routing):
                 node = await open_node(config, keys, genesis, around)
-                await _run(folder, config, node, genesis, around, routing, on_ready)
+                await _run(config, node, genesis, around, routing, on_ready)
 
 
 async def open_node(
@@ -195,8 +191,8 @@ async def _surroundings(
             SealingPool(workers_max=config.sealing_workers) as sealing,
             Swarm(
                 keys.peer,
-                listen=_addresses(folder, "listen", config.listen),
-                announce=_addresses(folder, "announce", config.announce),
+                listen=[Multiaddr.parse(address) for address in config.listen],
+                announce=[Multiaddr.parse(address) for address in config.announce],
             ) as host,
             Bitswap(host, blocks) as bitswap,
         ):
@@ -217,7 +213,6 @@ async def _surroundings(
 
 
 async def _run(
-    folder: Path,
     config: ProviderConfig,
     node: ProviderNode,
     genesis: Genesis,
@@ -227,7 +222,7 @@ async def _run(
 ) -> None:
     from provider.api import create_app
 
-    await routing.bootstrap(await _known_peers(folder, config, around))
+    await routing.bootstrap(await _known_peers(config, around))
     await routing.provide(network_cid(genesis.chain_id))
     node.serve()
     async with (
@@ -245,15 +240,13 @@ async def _run(
         on_ready(ReadyInfo(node.provider_id, str(around.host.peer_id), addresses, api_url))
 
 
-async def _known_peers(
-    folder: Path, config: ProviderConfig, around: Surroundings
-) -> list[PeerAddress]:
+async def _known_peers(config: ProviderConfig, around: Surroundings) -> list[PeerAddress]:
     """Return the DHT peers to join through: those set, and the registry's other providers."""
-    peers = [_bootstrap_peer(folder, text) for text in config.bootstrap]
+    peers = [PeerAddress.parse(text) for text in config.bootstrap]
     for provider in await around.ledger.providers():
         try:
             peer = _registered_peer(provider)
-        except MalformedBytes as error:
+        except PeerError as error:
             log.info("provider %s is registered wrongly: %s", provider.id, error)
             continue
         if peer.peer_id != around.host.peer_id:
@@ -261,22 +254,6 @@ async def _known_peers(
     return peers
 
 
-def _bootstrap_peer(folder: Path, text: str) -> PeerAddress:
-    [address] = _addresses(folder, "bootstrap", (text,))
-    bare = address.without_peer_id()
-    if address.peer_id is None or bare is None:
-        reason = f"{text} must be an address that ends in /p2p/ and a peer id"
-        raise ConfigError(folder / CONFIG_NAME, key="bootstrap", line=None, reason=reason)
-    return PeerAddress(address.peer_id, (bare,))
-
-
 def _registered_peer(provider: Provider) -> PeerAddress:
     addresses = tuple(Multiaddr.parse(address) for address in provider.addresses)
     return PeerAddress(PeerId.parse(provider.peer_id), addresses)
-
-
-def _addresses(folder: Path, key: str, texts: Iterable[str]) -> list[Multiaddr]:
-    try:
-        return [Multiaddr.parse(text) for text in texts]
-    except MalformedBytes as error:
-        raise ConfigError(folder / CONFIG_NAME, key=key, line=None, reason=str(error)) from error

@@ -48,6 +48,9 @@ def test_settings_are_read_in_words_people_use(tmp_path: Path) -> None:
         ('proof_type = "best"', "proof_type", 1),
         ("colour = 1", "colour", 1),
         ("api_port = 70000", "api_port", 1),
+        ('listen = ["/ip4/127.0.0.1/tcp/0", "/ip4/300.0.0.1/tcp/0"]', "listen.1", 1),
+        ('\nannounce = ["example.org:4001"]', "announce.0", 2),
+        ('bootstrap = ["/ip4/127.0.0.1/tcp/4001"]', "bootstrap.0", 1),
     ],
 )
 def test_a_wrong_setting_is_named_with_its_line(
