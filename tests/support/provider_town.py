@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 
 from chain.block import Genesis, Receipt
 from chain.closing import LedgerKeys
-from chain.deal import Deal, DealProposal
+from chain.deal import Deal, DealProposal, Reservation
 from chain.genesis import begin_chain
-from chain.keys import SigningKey
+from chain.keys import Address, SigningKey
+from chain.ledger import LedgerUnreachable, SenderState
 from chain.local import LocalLedger
 from chain.messages import DrawFaucet, ReserveEscrow
 from chain.node import LedgerNode
@@ -18,7 +19,7 @@ from chain.policy import DEV, Policy
 from chain.provider import Provider
 from chain.sender import Sender
 from chain.store import LedgerStore
-from chain.units import Atto, Epoch
+from chain.units import Atto, Epoch, ProviderId
 from ipfs import dag_cbor
 from ipfs.bitswap.stream import Bitswap
 from ipfs.block import Block
@@ -50,9 +51,26 @@ SMALL = ProofType.SDR_2KIB
 
 
 class SteppedLedger(LocalLedger):
-    """A ledger that knows whether anybody waits for its next block."""
+    """A ledger that knows whether anybody waits for its next block, and can be away."""
 
     waiting = 0
+    is_away = False
+
+    async def sender(self, address: Address) -> SenderState:
+        self._answer()
+        return await super().sender(address)
+
+    async def reservations(self, provider_id: ProviderId) -> tuple[Reservation, ...]:
+        self._answer()
+        return await super().reservations(provider_id)
+
+    async def deals(self, **filters: Any) -> tuple[Deal, ...]:
+        self._answer()
+        return await super().deals(**filters)
+
+    def _answer(self) -> None:
+        if self.is_away:
+            raise LedgerUnreachable("memory", "away")
 
     async def receipt(self, message_id: CID) -> Receipt:
         self.waiting += 1

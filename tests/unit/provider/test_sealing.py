@@ -3,7 +3,10 @@
 import asyncio
 import multiprocessing
 import os
+import select
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -124,3 +127,18 @@ async def test_freed_blocks_are_those_that_no_other_dag_shares() -> None:
     dropped, kept = root_of(shared, own, absent), root_of(shared)
     await free_dag(store, dropped, kept_roots=[kept])
     assert set(store) == {kept, shared}
+
+
+def test_a_worker_ends_with_a_parent_that_was_killed(tmp_path: Path) -> None:
+    root = Path(__file__).parents[3]
+    command = [sys.executable, "-m", "tests.support.seals_until_killed"]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout is not None
+        worker = os.pidfd_open(int(parent.stdout.readline()))
+        parent.kill()
+    ended, _, _ = select.select([worker], [], [], 30)
+    os.close(worker)
+    assert ended, "the worker outlived its parent"

@@ -207,3 +207,42 @@ async def test_a_client_that_vanishes_is_given_up_in_time(tmp_path: Path) -> Non
         await place.until(lambda node: not node.facts.reserved)
         account = (await place.ledger.sender(client.sender.address)).account
         assert account.locked_atto == 0
+
+
+async def test_a_lost_replica_is_a_fault_that_is_shown_and_made_good(tmp_path: Path) -> None:
+    def is_in(state: DealState, node: ProviderNode) -> bool:
+        return any(deal.state is state for deal in node.facts.deals.values())
+
+    async with town(tmp_path) as place, client_of(place) as client:
+        provider = await place.start()
+        proposal = await client.propose(provider, client.add_dag(b"precious"))
+        assert isinstance(await client.negotiate(provider, proposal), Accept)
+        await client.reserve(proposal)
+        await place.until(lambda node: windows_proven(1, node))
+        replica = tmp_path / "provider/sectors/0/replica/replica"
+        replica.rename(tmp_path / "elsewhere")
+        await place.until(lambda node: is_in(DealState.FAULTY, node))
+        (tmp_path / "elsewhere").rename(replica)
+        await place.until(lambda node: is_in(DealState.ACTIVE, node))
+        [deal] = await place.deals()
+        assert deal.windows_missed >= 1
+        assert deal.windows_proven >= 2
+
+
+async def test_while_the_ledger_is_away_nothing_is_accepted_and_afterwards_all_goes_on(
+    tmp_path: Path,
+) -> None:
+    async with town(tmp_path) as place, client_of(place) as client:
+        provider = await place.start()
+        first = await client.propose(provider, client.add_dag(b"before"))
+        second = await client.propose(provider, client.add_dag(b"meanwhile"))
+        assert isinstance(await client.negotiate(provider, first), Accept)
+        await client.reserve(first)
+        place.ledger.is_away = True
+        refused = await client.negotiate(provider, second)
+        assert isinstance(refused, Reject)
+        assert refused.code is RejectCode.BUSY
+        place.ledger.is_away = False
+        await place.until(lambda node: windows_proven(1, node))
+        assert place.node is not None
+        assert (await place.node.status()).troubles == ()
