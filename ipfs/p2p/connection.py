@@ -1,9 +1,9 @@
-"""One TCP connection: bytes in, upgraded, cut into streams; many frames a wake-up and a syscall."""
+"""One connection: bytes in, upgraded, cut into streams; many frames a wake-up."""
 
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from typing import Protocol, cast
+from typing import Final, Protocol, cast
 
 from ipfs.errors import PeerError, PeerHungUp
 from ipfs.p2p.limits import NetworkLimits
@@ -17,6 +17,9 @@ from ipfs.p2p.yamux import (
     Substream,
     YamuxSession,
 )
+
+READ_BYTES: Final = 256 * 1024
+"""Of a connection, read at once: less costs more wake-ups. Only what a burst fills is resident."""
 
 
 class ConnectionOwner(Protocol):
@@ -35,7 +38,7 @@ class ConnectionOwner(Protocol):
         """The socket is gone, and all streams with it."""
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """A connection from its socket to its end.
 
     `wait_upgraded` returns once the peer is proven; every later fault of the peer ends the
@@ -68,6 +71,7 @@ class Connection(asyncio.Protocol):
         self._is_flush_due = False
         self._is_sign_of_life_due = False
         self._deadline: asyncio.TimerHandle | None = None
+        self._buffer = memoryview(bytearray(READ_BYTES))
 
     @property
     def peer_id(self) -> PeerId:
@@ -133,7 +137,8 @@ class Connection(asyncio.Protocol):
             return
         if self._upgraded is not None:
             self._session.go_away(reason)
-            self._transport.write(self._proven.channel.encrypt(self._session.take_outgoing()))
+            while outgoing := self._session.take_outgoing():
+                self._transport.write(self._proven.channel.encrypt(outgoing))
         self._set_deadline(self._limits.goodbye_seconds)
         self._transport.close()
 
@@ -159,14 +164,23 @@ class Connection(asyncio.Protocol):
         if self._is_initiator:
             self._transport.write(self._upgrade.start())
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
+        """Lend the buffer that the socket is read into."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take what was read."""
+        self.receive(self._buffer[:nbytes])
+
+    def receive(self, data: bytes | memoryview) -> None:
         """Take what came; a peer's fault ends the connection."""
         self._is_sign_of_life_due = False
         try:
             if self._upgraded is None:
-                self._advance_upgrade(data)
+                self._advance_upgrade(bytes(data))
             else:
-                self._take(self._upgraded.channel.decrypt(data))
+                for plaintext in self._upgraded.channel.decrypt(data):
+                    self._take(plaintext)
         except PeerError as fault:
             self._fault = fault
             self.close(reason=GO_AWAY_PROTOCOL_ERROR)
@@ -275,7 +289,7 @@ class Connection(asyncio.Protocol):
         self._is_flush_due = False
         if self._is_paused or self.has_ended:
             return
-        if outgoing := self._session.take_outgoing():
+        while not self._is_paused and (outgoing := self._session.take_outgoing()):
             self._transport.write(self._proven.channel.encrypt(outgoing))
         self._room.set()
 

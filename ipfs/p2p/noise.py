@@ -24,6 +24,7 @@ PAYLOAD_BYTES_MAX: Final = MESSAGE_BYTES_MAX - TAG_BYTES
 _PROTOCOL_NAME: Final = b"Noise_XX_25519_ChaChaPoly_SHA256"
 _SIGNED_PREFIX: Final = b"noise-libp2p-static-key:"
 _KEY_BYTES: Final = 32
+_LENGTH_BYTES: Final = 2
 _PATTERN: Final = (("e",), ("e", "ee", "s", "es"), ("s", "se"))
 
 
@@ -266,7 +267,7 @@ class NoiseChannel:
     def __init__(self, sending: CipherState, receiving: CipherState) -> None:
         self._sending = sending
         self._receiving = receiving
-        self._partial = b""
+        self._partial = bytearray()
 
     def encrypt(self, plaintext: bytes) -> bytes:
         """Return `plaintext` as as few messages as hold it."""
@@ -277,19 +278,31 @@ class NoiseChannel:
             out += ((len(chunk) + TAG_BYTES).to_bytes(2), self._sending.encrypt(chunk))
         return b"".join(out)
 
-    def decrypt(self, data: bytes) -> bytes:
-        """Return the plaintext of every message that `data` completes. Raises `NoiseRejected`."""
-        view = memoryview(self._partial + data if self._partial else data)
-        position = 0
+    def decrypt(self, data: bytes | memoryview) -> list[bytes]:
+        """Return the plaintext of each message that `data` completes. Raises `NoiseRejected`.
+
+        `data` may be overwritten afterwards.
+        """
+        view = memoryview(data)
         out = []
-        while len(view) - position >= 2:
-            end = position + 2 + (view[position] << 8 | view[position + 1])
-            if end > len(view):
-                break
-            out.append(self._receiving.decrypt(view[position + 2 : end]))
-            position = end
-        self._partial = bytes(view[position:])
-        return b"".join(out)
+        while len(view) >= (missing_bytes := self._missing_bytes(view)):
+            message = view[:missing_bytes]
+            if self._partial:
+                # Only a message that was cut between two calls is put together.
+                message = memoryview(self._partial + message)
+                self._partial = bytearray()
+            out.append(self._receiving.decrypt(message[_LENGTH_BYTES:]))
+            view = view[missing_bytes:]
+        self._partial += view
+        return out
+
+    def _missing_bytes(self, view: memoryview) -> int:
+        """Return how much of `view` completes a message; while its length is cut, that length."""
+        prefix = self._partial[:_LENGTH_BYTES]
+        prefix += view[: _LENGTH_BYTES - len(prefix)]
+        is_length_whole = len(prefix) == _LENGTH_BYTES
+        size_bytes = _LENGTH_BYTES + (int.from_bytes(prefix) if is_length_whole else 0)
+        return size_bytes - len(self._partial)
 
 
 def _derive(chaining_key: bytes, secret: bytes) -> tuple[bytes, bytes]:

@@ -73,7 +73,7 @@ class Upgrade:
 
     def _agree_on_multiplexer(self, data: bytes) -> bytes:
         channel = self._handshake.channel
-        reply, is_agreed = _advance(self._multiplexer, channel.decrypt(data))
+        reply, is_agreed = _advance(self._multiplexer, b"".join(channel.decrypt(data)))
         if is_agreed:
             self.result = Upgraded(self._handshake.peer_id, channel, self._multiplexer.rest)
         return channel.encrypt(reply)

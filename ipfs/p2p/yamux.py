@@ -5,6 +5,7 @@ the receiver granted; we grant again what our reader has consumed, never more th
 """
 
 import struct
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -81,7 +82,7 @@ class YamuxSession:
         self._body_bytes_left = 0
         self._body_stream: Substream | None = None
         self._body_is_last = False
-        self._outgoing: list[bytes | memoryview] = []
+        self._outgoing: deque[bytes | memoryview] = deque()
         self.outgoing_bytes = 0
         self._reply_bytes = 0
         self.is_peer_leaving = False
@@ -168,12 +169,16 @@ class YamuxSession:
         self._streams.clear()
         return streams
 
-    def take_outgoing(self) -> bytes:
-        """Return all that is to be sent now."""
-        out = b"".join(self._outgoing)
-        self._outgoing.clear()
-        self.outgoing_bytes = self._reply_bytes = 0
-        return out
+    def take_outgoing(self, bytes_max: int = DATA_BYTES_MAX + HEADER_BYTES) -> bytes:
+        """Return what is to be sent next, headers and bodies whole; b"" if there is nothing."""
+        parts: list[bytes | memoryview] = []
+        room_bytes = bytes_max
+        while self._outgoing and len(self._outgoing[0]) <= room_bytes:
+            parts.append(self._outgoing.popleft())
+            room_bytes -= len(parts[-1])
+        self.outgoing_bytes -= bytes_max - room_bytes
+        self._reply_bytes = min(self._reply_bytes, self.outgoing_bytes)
+        return b"".join(parts)
 
     def receive(self, data: bytes) -> Arrivals:
         """Take the peer's bytes, however they are cut. Raises `YamuxFault`."""

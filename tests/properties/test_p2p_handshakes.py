@@ -82,6 +82,16 @@ def channels(sizes: list[int]) -> tuple[NoiseChannel, NoiseChannel]:
     return alice.channel, bob.channel
 
 
+def opened(channel: NoiseChannel, *pieces: bytes | bytearray) -> bytes:
+    """Open pieces of a wire one by one, each in a buffer that is overwritten afterwards."""
+    plaintexts = []
+    for piece in pieces:
+        buffer = bytearray(piece)
+        plaintexts += channel.decrypt(memoryview(buffer))
+        buffer[:] = bytes(len(buffer))
+    return b"".join(plaintexts)
+
+
 @given(cuts, st.lists(st.binary(max_size=500), max_size=5), st.integers(0, 150_000))
 @settings(deadline=None)
 def test_a_noise_channel_carries_what_it_was_given(
@@ -92,9 +102,9 @@ def test_a_noise_channel_carries_what_it_was_given(
     wire = b"".join(map(alice.encrypt, messages))
     # A cut of some bytes through megabytes would only take time.
     sizes = [size * 100 for size in sizes] if long_bytes > 10_000 else sizes
-    assert b"".join(map(bob.decrypt, cut(wire, sizes))) == b"".join(messages)
+    assert opened(bob, *cut(wire, sizes)) == b"".join(messages)
     back = bob.encrypt(b"back")
-    assert alice.decrypt(back) == b"back"
+    assert alice.decrypt(back) == [b"back"]
 
 
 @given(st.data())
@@ -104,7 +114,7 @@ def test_a_changed_byte_never_opens(data: st.DataObject) -> None:
     wire = bytearray(alice.encrypt(b"pay bob") + alice.encrypt(b"pay carol"))
     wire[data.draw(st.integers(2, len(wire) - 1))] ^= data.draw(st.integers(1, 255))
     try:
-        plaintext = bob.decrypt(bytes(wire)) + bob.decrypt(bytes(1 << 16))
+        plaintext = opened(bob, wire, bytes(1 << 16))
     except PeerError:
         return
     pytest.fail(f"opened as {plaintext!r}")
@@ -125,7 +135,7 @@ def test_two_peers_upgrade_however_the_bytes_are_cut(sizes: list[int]) -> None:
     assert alice.result is not None
     assert bob.result is not None
     assert (alice.result.peer_id, bob.result.peer_id) == (BOB.peer_id, ALICE.peer_id)
-    assert bob.result.channel.decrypt(alice.result.channel.encrypt(b"hello")) == b"hello"
+    assert opened(bob.result.channel, alice.result.channel.encrypt(b"hello")) == b"hello"
 
 
 @given(st.binary(max_size=400), st.integers(0, 3), st.booleans())

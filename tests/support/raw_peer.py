@@ -41,7 +41,7 @@ class RawPeer:
     async def hear(self) -> bytes:
         """Return what the other side says next; b"" where nothing is complete, or at the end."""
         data = await self._reader.read(1 << 16)
-        return self._channel.decrypt(data) if self._channel else data
+        return b"".join(self._channel.decrypt(data)) if self._channel else data
 
     async def hear_until(self, piece: bytes) -> None:
         """Return when the other side has said `piece`; fail if it hangs up before."""
