@@ -197,8 +197,8 @@ async def test_a_client_that_vanishes_is_given_up_in_time(tmp_path: Path) -> Non
         provider = await place.start()
         proposal = await client.propose(provider, client.add_dag(b"a" * 300))
         assert isinstance(await client.negotiate(provider, proposal), Accept)
-        await client.reserve(proposal)
         place.network.take_down(client.host.peer_id)
+        await client.reserve(proposal)
         await place.until(lambda node: bool(node.facts.promises))
         await place.until(lambda node: not node.facts.promises)
         assert place.node is not None
