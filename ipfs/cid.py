@@ -45,6 +45,12 @@ class HashCode(IntEnum):
     POSEIDON_BLS12_381_A2_FC1 = 0xB401
 
 
+class UnknownHash(MalformedBytes):
+    """The CID names a hash function that nobody here knows: it may be right, but is of no use."""
+
+    code = "unknown-hash"
+
+
 _DIGEST_BYTES: Final[dict[int, int]] = {
     HashCode.SHA1: 20,
     HashCode.SHA2_256: 32,
@@ -84,7 +90,7 @@ class CID:
     """A content identifier: version, codec and multihash, checked when made.
 
     multihash:  varint hash code, varint length, digest
-    Raises `MalformedBytes` for what is no CID, or names a hash that nobody here knows.
+    Raises `MalformedBytes` for what is no CID, `UnknownHash` for a hash that nobody here knows.
     """
 
     version: int
@@ -97,7 +103,7 @@ class CID:
         if length > DIGEST_BYTES_MAX or length != len(self.multihash) - digest_at:
             raise MalformedBytes("CID", "digest length")
         if code not in _HASH_CODES:
-            raise MalformedBytes("CID", f"unknown hash function {code:#x}")
+            raise UnknownHash("CID", f"unknown hash function {code:#x}")
         if length != _DIGEST_BYTES.get(code, length):
             raise MalformedBytes("CID", "digest length does not fit its function")
         if self.version == 0:

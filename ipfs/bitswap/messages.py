@@ -1,22 +1,34 @@
-"""Bitswap 1.2.0 messages: wants, blocks, and who has what (ipfs/specs `bitswap-protocol.md`)."""
+"""Bitswap messages: wants, blocks, and who has what (ipfs/specs `bitswap-protocol.md`).
+
+Written as the receiver's version of the protocol has it; read in any version, as their fields
+do not clash: 1.0.0 has bare blocks that are their own CIDv0, 1.1.0 has CIDs for them, 1.2.0
+tells who has what.
+"""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, Self, TypeVar
 
 from ipfs import protobuf, varint
 from ipfs.block import BLOCK_BYTES_MAX, Block
-from ipfs.cid import CID
+from ipfs.cid import CID, Codec, UnknownHash
 from ipfs.errors import LimitExceeded, MalformedBytes
 
 PROTOCOL_ID: Final = "/ipfs/bitswap/1.2.0"
+_V1_1: Final = "/ipfs/bitswap/1.1.0"
+PROTOCOL_IDS: Final = (PROTOCOL_ID, _V1_1, "/ipfs/bitswap/1.0.0", "/ipfs/bitswap")
+"""What we speak, the best first. The last two are one version."""
 
 MESSAGE_BYTES_MAX: Final = 4 * 1024 * 1024
 """What peers accept (boxo `bitswap/network`, `inet.MessageSizeMax`)."""
 
-FIELDS_MAX: Final = 16_384
-"""Protobuf fields in one message, nested ones included: 3,000 wants, parsed in well under 0.1 s."""
+WANTS_PER_MESSAGE_MAX: Final = 4096
+"""What is read of one wantlist; a longer one is read so far. Four times what is remembered."""
+
+FIELDS_MAX: Final = 32_768
+"""Protobuf fields in one message, nested ones included: 4,096 wants and as many presences."""
 
 PRIORITY_MAX: Final = 2**31 - 1
 PENDING_BYTES_MAX: Final = 2**31 - 1
@@ -71,12 +83,20 @@ class Message:
     presences: tuple[Presence, ...] = ()
     pending_bytes: int = 0
 
-    def encode(self) -> bytes:
-        """Return the protobuf bytes, without the length that goes before them on a stream."""
+    def encode(self, protocol_id: str = PROTOCOL_ID) -> bytes:
+        """Return the protobuf bytes, without the length that goes before them on a stream.
+
+        A version below 1.2.0 has no presences and no pending bytes: they are left out.
+        """
         parts = []
         if self.wants or self.full:
             parts.append(protobuf.encode_bytes_field(1, _encode_wantlist(self.wants, self.full)))
+        if protocol_id not in (PROTOCOL_ID, _V1_1):
+            parts += (protobuf.encode_bytes_field(2, block.data) for block in self.blocks)
+            return b"".join(parts)
         parts += (protobuf.encode_bytes_field(3, _encode_block(block)) for block in self.blocks)
+        if protocol_id == _V1_1:
+            return b"".join(parts)
         parts += (protobuf.encode_bytes_field(4, _encode_presence(it)) for it in self.presences)
         if self.pending_bytes:
             parts.append(protobuf.encode_varint_field(5, self.pending_bytes))
@@ -84,8 +104,9 @@ class Message:
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
-        """Read a message. Unknown fields are skipped, as protobuf demands.
+        """Read a message of any version. Unknown fields are skipped, as protobuf demands.
 
+        So is what is said of a block whose hash function nobody here knows: we can't have it.
         Raises `MalformedBytes`, or `LimitExceeded` for a message, a block or a number of fields
         over the limits above.
         """
@@ -101,10 +122,13 @@ class Message:
                 case 1:
                     entries, full = _decode_wantlist(reader, _bytes(value))
                     wants += entries
+                case 2:
+                    blocks.append(_bare_block(_bytes(value)))
                 case 3:
                     blocks.append(_decode_block(reader, _bytes(value)))
                 case 4:
-                    presences.append(_decode_presence(reader, _bytes(value)))
+                    with suppress(UnknownHash):
+                        presences.append(_decode_presence(reader, _bytes(value)))
                 case 5:
                     pending_bytes = _int31(value, "pending bytes")
                 case _:
@@ -146,10 +170,14 @@ def _encode_want(want: Want) -> bytes:
 
 
 def _decode_wantlist(reader: _FieldReader, data: bytes) -> tuple[list[Want], bool]:
-    wants, full = [], False
+    wants: list[Want] = []
+    full = False
     for number, value in reader.fields(data):
+        if number == 1 and len(wants) == WANTS_PER_MESSAGE_MAX:
+            break
         if number == 1:
-            wants.append(_decode_want(reader, _bytes(value)))
+            with suppress(UnknownHash):
+                wants.append(_decode_want(reader, _bytes(value)))
         elif number == 2:
             full = _bool(value)
     return wants, full
@@ -189,9 +217,18 @@ def _encode_block(block: Block) -> bytes:
 def _decode_block(reader: _FieldReader, data: bytes) -> Block:
     got = dict(reader.fields(data))
     prefix, content = _bytes(got.get(1, b"")), _bytes(got.get(2, b""))
+    _require_size(content)
+    return Block(_cid_under_prefix(prefix, content), content)
+
+
+def _bare_block(content: bytes) -> Block:
+    _require_size(content)
+    return Block.of(Codec.DAG_PB, content, version=0)
+
+
+def _require_size(content: bytes) -> None:
     if len(content) > BLOCK_BYTES_MAX:
         raise LimitExceeded("block bytes", limit=BLOCK_BYTES_MAX, asked=len(content))
-    return Block(_cid_under_prefix(prefix, content), content)
 
 
 def _cid_prefix(cid: CID) -> bytes:

@@ -7,6 +7,8 @@ from ipfs import protobuf
 from ipfs.bitswap.messages import (
     FIELDS_MAX,
     MESSAGE_BYTES_MAX,
+    PROTOCOL_IDS,
+    WANTS_PER_MESSAGE_MAX,
     Message,
     Presence,
     PresenceType,
@@ -125,3 +127,45 @@ def test_a_flood_of_small_fields_is_refused_before_it_costs_much() -> None:
 def test_what_is_no_message_is_malformed(message: bytes) -> None:
     with pytest.raises(MalformedBytes):
         Message.decode(message)
+
+
+def test_what_is_said_of_a_block_of_an_unknown_hash_costs_nothing_else() -> None:
+    known = HELLO.cid.encode()
+    unknown = known[:2] + b"\xff\x7f\x20" + HELLO.cid.digest
+    entries = [protobuf.encode_bytes_field(1, cid) for cid in (unknown, known)]
+    wantlist = b"".join(protobuf.encode_bytes_field(1, entry) for entry in entries)
+    presences = b"".join(protobuf.encode_bytes_field(4, entry) for entry in entries)
+    message = Message.decode(protobuf.encode_bytes_field(1, wantlist) + presences)
+    assert [want.cid for want in message.wants] == [HELLO.cid]
+    assert [presence.cid for presence in message.presences] == [HELLO.cid]
+
+
+def test_a_hundred_thousand_wants_are_read_as_far_as_anybody_would_remember() -> None:
+    entry = protobuf.encode_bytes_field(1, protobuf.encode_bytes_field(1, HELLO.cid.encode()))
+    message = Message.decode(protobuf.encode_bytes_field(1, entry * 100_000))
+    assert len(message.wants) == WANTS_PER_MESSAGE_MAX
+
+
+@pytest.mark.parametrize("protocol_id", PROTOCOL_IDS)
+def test_each_version_carries_what_it_has_words_for(protocol_id: str) -> None:
+    old = Block.of(Codec.DAG_PB, b"hi", version=0)
+    said = Message(
+        wants=(Want(old.cid, 7),),
+        full=True,
+        blocks=(old,),
+        presences=(Presence(HELLO.cid, PresenceType.HAVE),),
+        pending_bytes=9,
+    )
+    heard = Message.decode(said.encode(protocol_id))
+    if protocol_id == PROTOCOL_IDS[0]:
+        assert heard == said
+    else:
+        assert heard == Message(wants=said.wants, full=True, blocks=said.blocks)
+
+
+def test_version_1_0_0_has_bare_blocks() -> None:
+    block = Block.of(Codec.DAG_PB, b"hi", version=0)
+    assert Message(blocks=(block,)).encode("/ipfs/bitswap/1.0.0") == b"\x12\x02hi"
+    too_large = protobuf.encode_bytes_field(2, bytes(BLOCK_BYTES_MAX + 1))
+    with pytest.raises(LimitExceeded, match="block bytes"):
+        Message.decode(too_large)
