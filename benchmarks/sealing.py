@@ -132,6 +132,7 @@ def measure_sector(parameters: ProofParameters, folder: Path) -> None:
     replication = porep.PorepStatement(
         parameters=parameters, chain_id=CHAIN, provider_id=1, sector_number=1, ticket=TICKET,
         comm_d=commitment, comm_r=found.comm_r, seed=SEED,
+        piece_ranges=((0, parameters.node_count),),
     )  # fmt: skip
     proof = porep.prove(replication, sealed)
     clock.lap("PoRep prove")

@@ -8,7 +8,7 @@ from chain.keys import MAIN_PREFIX, TEST_PREFIX
 from chain.units import ATTO_PER_TOKEN, Atto, Epoch
 from ipfs.record import Record
 from proofs.parameters import ProofType
-from proofs.registry import parameters_of
+from proofs.registry import longest_proof_bytes, parameters_of
 
 PositiveInt = Annotated[int, Field(ge=1, le=2**53)]
 
@@ -57,12 +57,15 @@ class Policy(Record):
     precommit_batch_max: PositiveInt = 256
     """(builtin-actors `policy.rs`, pre_commit_sector_batch_max_size)."""
 
-    prove_commit_batch_max: PositiveInt = 8
+    prove_commit_batch_max: PositiveInt = 4
     window_proofs_batch_max: PositiveInt = 64
     publish_batch_max: PositiveInt = 64
     proofs_kept_periods: PositiveInt = 2
-    proof_bytes_max: PositiveInt = 8 * 1024 * 1024
-    """Twice what a PoRep of 64 GiB takes: 176 challenges of 21 KiB (SECURITY)."""
+    proof_bytes_max: PositiveInt = 16 * 1024 * 1024
+    """A PoRep of 64 GiB with 64 pieces takes 14.6 MiB: 688 challenges of 22 KiB (SECURITY)."""
+
+    recovery_windows_max: PositiveInt = 7
+    """So many of the missed windows a faulty sector answers, the newest, to be well again."""
 
     fault_fee_periods: PositiveInt = 3
     """What a missed window costs, in periods' price (Filecoin: 3.51 days of reward)."""
@@ -108,7 +111,17 @@ class Policy(Record):
             if rule.response_epochs >= self.deadline_epochs:
                 raise ValueError(f"{rule.proof_type}: the response must end within its deadline")
             self._keeps_seal_margin(rule)
+            self._has_room_for_proofs(rule)
         return self
+
+    def _has_room_for_proofs(self, rule: SectorRule) -> None:
+        longest_bytes = longest_proof_bytes(
+            parameters_of(rule.proof_type),
+            piece_count=self.sector_pieces_max,
+            seed_count=self.recovery_windows_max + 1,
+        )
+        if longest_bytes > self.proof_bytes_max:
+            raise ValueError(f"{rule.proof_type}: a proof can take {longest_bytes} bytes")
 
     def _keeps_seal_margin(self, rule: SectorRule) -> None:
         parameters = parameters_of(rule.proof_type)

@@ -57,6 +57,7 @@ def prove_commit_sector(view: LedgerView, provider: Provider, item: SectorProof)
     statement = replication_statement(
         chain_id=view.chain_id,
         sector=sector,
+        deals=view.deals_of(sector),
         ticket_beacon=view.beacon(sector.ticket_epoch),
         seed_beacon=view.beacon(seeded_at),
     )
@@ -120,9 +121,10 @@ def prove_window(
     deals = view.deals_of(sector)
     statement = window_statement(
         chain_id=view.chain_id,
+        policy=view.policy,
         sector=sector,
         deals=deals,
-        beacons={epoch: view.beacon(epoch) for epoch in challenged_epochs(sector)},
+        beacons={epoch: view.beacon(epoch) for epoch in challenged_epochs(view.policy, sector)},
     )
     if not view.verdict(statement, item.proof_cid):
         raise ProofInvalid(f"sector {sector.number} was not proven to be there")

@@ -46,16 +46,22 @@ def seed_epoch(policy: Policy, sector: Sector) -> Epoch:
 
 
 def replication_statement(
-    *, chain_id: str, sector: Sector, ticket_beacon: bytes, seed_beacon: bytes
+    *,
+    chain_id: str,
+    sector: Sector,
+    deals: Sequence[Deal],
+    ticket_beacon: bytes,
+    seed_beacon: bytes,
 ) -> PorepStatement:
     """Return what `ProveCommitSectors` must prove of a sector.
 
+    deals:          all that were sealed into it, in the order of its `deal_ids`
     ticket_beacon:  the randomness of the sector's ticket_epoch, 32 bytes
     seed_beacon:    that of its `seed_epoch`
     """
-    provider_id = sector.provider_id
+    parameters, provider_id = parameters_of(sector.proof_type), sector.provider_id
     return PorepStatement(
-        parameters=parameters_of(sector.proof_type),
+        parameters=parameters,
         chain_id=chain_id.encode(),
         provider_id=provider_id,
         sector_number=sector.number,
@@ -65,17 +71,26 @@ def replication_statement(
         seed=randomness.replication_seed(
             seed_beacon, chain_id=chain_id, provider_id=provider_id, number=sector.number
         ),
+        piece_ranges=tuple(_piece_ranges(parameters, deals)),
     )
 
 
-def challenged_epochs(sector: Sector) -> tuple[Epoch, ...]:
-    """Return the epochs whose beacons a live sector must answer now: the missed, then the open."""
+def challenged_epochs(policy: Policy, sector: Sector) -> tuple[Epoch, ...]:
+    """Return the epochs whose beacons a live sector must answer now: those missed, then the open.
+
+    Of the missed ones only the newest, so that the proof's length is bounded.
+    """
     assert sector.window_epoch is not None, "only a sector with a window is challenged"
-    return (*sector.missed, sector.window_epoch)
+    return (*sector.missed[-policy.recovery_windows_max :], sector.window_epoch)
 
 
 def window_statement(
-    *, chain_id: str, sector: Sector, deals: Sequence[Deal], beacons: Mapping[Epoch, bytes]
+    *,
+    chain_id: str,
+    policy: Policy,
+    sector: Sector,
+    deals: Sequence[Deal],
+    beacons: Mapping[Epoch, bytes],
 ) -> WindowStatement:
     """Return what `SubmitWindowPost` must prove of a sector.
 
@@ -93,20 +108,21 @@ def window_statement(
             randomness.window_seed(
                 beacons[epoch], chain_id=chain_id, provider_id=sector.provider_id
             )
-            for epoch in challenged_epochs(sector)
+            for epoch in challenged_epochs(policy, sector)
         ),
-        piece_ranges=_challenged_ranges(parameters, deals),
+        # Not "live": a deal may end while its window is open; the statement must not change then.
+        piece_ranges=tuple(
+            piece_range
+            for deal, piece_range in zip(deals, _piece_ranges(parameters, deals), strict=True)
+            if not deal.is_settled
+        ),
     )
 
 
-def _challenged_ranges(
-    parameters: ProofParameters, deals: Sequence[Deal]
-) -> tuple[tuple[int, int], ...]:
+def _piece_ranges(parameters: ProofParameters, deals: Sequence[Deal]) -> list[tuple[int, int]]:
     sizes = [deal.proposal.piece_size_bytes for deal in deals]
     offsets = layout(sizes, parameters.sector_size_bytes)
-    # Not "live": a deal may end while its window is open, and the statement must not change then.
-    return tuple(
+    return [
         (offset // NODE_BYTES, (offset + size) // NODE_BYTES)
-        for deal, offset, size in zip(deals, offsets, sizes, strict=True)
-        if not deal.is_settled
-    )
+        for offset, size in zip(offsets, sizes, strict=True)
+    ]

@@ -24,6 +24,10 @@ COMPRESSION_NANOSECONDS: Final = 21
 """The fastest to be expected of any core: 128 cycles at 6 GHz. A constant, never measured."""
 
 
+PIECE_NODES_MIN: Final = 4
+"""One fr32 quad (rust-fil-proofs `filecoin-proofs/src/constants.rs`, MIN_PIECE_SIZE)."""
+
+
 class ProofType(StrEnum):
     """The kinds of sector there are, by the name the protocol uses."""
 
@@ -53,7 +57,7 @@ class ProofParameters:
     """A provider that lost 1 % of a sector is caught with 48 % in one window."""
 
     piece_challenge_count: int = 8
-    """Inside each piece's own range, so that a lost small piece is found too."""
+    """Inside each piece's own range, in either proof: the sector's would miss a small piece."""
 
     for_tests: bool = False
     """Small enough to be sealed again within a response window: proves nothing of storage."""

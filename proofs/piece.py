@@ -11,9 +11,10 @@ from proofs.fr32 import QUAD_PADDED_BYTES, QUAD_PAYLOAD_BYTES
 from proofs.hashing import NODE_BYTES, is_truncated, node_hash
 from proofs.kernels import fr32
 from proofs.merkle import as_nodes, build_rows
+from proofs.parameters import PIECE_NODES_MIN
 
-PIECE_BYTES_MIN: Final = 128
-"""The smallest padded piece, one fr32 quad (rust-fil-proofs `filecoin-proofs/src/constants.rs`)."""
+PIECE_BYTES_MIN: Final = PIECE_NODES_MIN * NODE_BYTES
+"""The smallest padded piece."""
 
 _CHUNK_QUADS: Final = 1 << 13
 _CHUNK_PAYLOAD_BYTES: Final = _CHUNK_QUADS * QUAD_PAYLOAD_BYTES

@@ -1,15 +1,17 @@
 """Proof of replication: this replica was made by labelling, from this data, for this sector.
 
 Each challenge opens a replica node, its data node, its column, and its 14 parents' columns; the
-verifier recomputes the node's label in every layer and its encoding. The bytes:
+verifier recomputes the node's label in every layer and its encoding. Challenges are drawn over the
+whole sector, and over each piece: of a small one the sector's own would hit nothing. The bytes:
 
     comm_c, comm_r_last
     per challenge:  replica node, path | data node, path | 15 columns (the node's, its parents' in
                     order), each: a label per layer, path
 
-Every item is a 32-byte node, so a proof's length follows from its proof type.
+Every item is a 32-byte node, so a proof's length follows from its statement.
 """
 
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +22,13 @@ from proofs.graph import Graph
 from proofs.hashing import NODE_BYTES, column_hash, comm_r, is_truncated, tagged_hash
 from proofs.merkle import InclusionProof, prove_inclusion, verify_inclusion
 from proofs.parameters import BASE_DEGREE, DEGREE, ProofParameters
-from proofs.replica import check_sector_name, encode, label, replica_id
+from proofs.replica import (
+    check_piece_ranges,
+    check_sector_name,
+    encode,
+    label,
+    replica_id,
+)
 from proofs.sealed import (
     TREE_C,
     TREE_D,
@@ -45,9 +53,12 @@ class PorepStatement:
     comm_d: bytes
     comm_r: bytes
     seed: bytes
+    piece_ranges: tuple[tuple[int, int], ...]
+    """Each piece's first node, and the first node after it."""
 
     def __post_init__(self) -> None:
         check_sector_name(self.provider_id, self.sector_number)
+        check_piece_ranges(self.piece_ranges, self.parameters)
         if any(len(node) != 32 for node in (self.ticket, self.comm_d, self.comm_r, self.seed)):
             raise ValueError("tickets, commitments and seeds are 32 bytes")
 
@@ -63,32 +74,43 @@ class PorepStatement:
         )
 
 
-def proof_bytes(parameters: ProofParameters) -> int:
-    """Return the exact length of a proof."""
+def proof_bytes(parameters: ProofParameters, *, piece_count: int) -> int:
+    """Return the exact length of a proof about a sector of so many pieces."""
     depth = parameters.tree_depth
-    openings = 2 * (1 + depth) + (1 + DEGREE) * (parameters.layers + depth)
-    return NODE_BYTES * (2 + parameters.porep_challenge_count * openings)
+    opening = 2 * (1 + depth) + (1 + DEGREE) * (parameters.layers + depth)
+    count = parameters.porep_challenge_count + parameters.piece_challenge_count * piece_count
+    return NODE_BYTES * (2 + count * opening)
 
 
 def challenges(statement: PorepStatement) -> tuple[int, ...]:
-    """Return the challenged nodes. Never node 0, whose label has no parents to check."""
+    """Return the challenged nodes: those over the sector, then each piece's.
+
+    Never node 0, whose label has no parents to check.
+    """
+    return tuple(_challenges(statement))
+
+
+def _challenges(statement: PorepStatement) -> Iterator[int]:
     parameters = statement.parameters
-    return tuple(
-        1
-        + int.from_bytes(
-            tagged_hash(
-                "porep-challenge",
-                statement.chain_id,
-                statement.comm_r,
-                statement.replica_id,
-                statement.seed,
-                index.to_bytes(8, "big"),
-            ),
-            "big",
-        )
-        % (parameters.node_count - 1)
-        for index in range(parameters.porep_challenge_count)
+    everything = (1, parameters.node_count)
+    for index in range(parameters.porep_challenge_count):
+        yield _challenge(statement, "porep-challenge", everything, index)
+    for start, end in statement.piece_ranges:
+        for index in range(parameters.piece_challenge_count):
+            yield _challenge(statement, "porep-piece-challenge", (max(1, start), end), index)
+
+
+def _challenge(statement: PorepStatement, tag: str, nodes: tuple[int, int], index: int) -> int:
+    start, end = nodes
+    digest = tagged_hash(
+        tag,
+        statement.chain_id,
+        statement.comm_r,
+        statement.replica_id,
+        statement.seed,
+        *(number.to_bytes(8, "big") for number in (start, end, index)),
     )
+    return start + int.from_bytes(digest, "big") % (end - start)
 
 
 def prove(statement: PorepStatement, folder: Path) -> bytes:
@@ -127,7 +149,8 @@ def verify(statement: PorepStatement, proof: bytes) -> None:
     Raises: `ProofRejected`.
     """
     parameters = statement.parameters
-    reader = NodeReader(proof, expected_bytes=proof_bytes(parameters))
+    expected_bytes = proof_bytes(parameters, piece_count=len(statement.piece_ranges))
+    reader = NodeReader(proof, expected_bytes=expected_bytes)
     comm_c, comm_r_last = reader.node(), reader.node()
     if comm_r(comm_c, comm_r_last) != statement.comm_r:
         raise ProofRejected("the trees are not those of CommR")

@@ -17,7 +17,7 @@ from proofs.errors import ProofRejected
 from proofs.hashing import NODE_BYTES, comm_r, tagged_hash
 from proofs.merkle import prove_inclusion, verify_inclusion
 from proofs.parameters import ProofParameters
-from proofs.replica import check_sector_name
+from proofs.replica import check_piece_ranges, check_sector_name
 from proofs.sealed import WrongSector, open_replica, read_manifest
 
 
@@ -42,18 +42,13 @@ class WindowStatement:
             raise ValueError("there is nothing to answer without a seed")
         if any(len(node) != 32 for node in (self.comm_r, *self.seeds)):
             raise ValueError("commitments and seeds are 32 bytes")
-        count = self.parameters.node_count
-        if any(not 0 <= start < end <= count for start, end in self.piece_ranges):
-            raise ValueError("a piece is a range of the sector's nodes")
+        check_piece_ranges(self.piece_ranges, self.parameters)
 
 
-def proof_bytes(statement: WindowStatement) -> int:
-    """Return the exact length of a proof."""
-    parameters = statement.parameters
-    per_seed = parameters.window_challenge_count
-    per_seed += parameters.piece_challenge_count * len(statement.piece_ranges)
-    opening = 1 + parameters.tree_depth
-    return NODE_BYTES * (2 + len(statement.seeds) * per_seed * opening)
+def proof_bytes(parameters: ProofParameters, *, seed_count: int, piece_count: int) -> int:
+    """Return the exact length of a proof that answers so many seeds about so many pieces."""
+    per_seed = parameters.window_challenge_count + parameters.piece_challenge_count * piece_count
+    return NODE_BYTES * (2 + seed_count * per_seed * (1 + parameters.tree_depth))
 
 
 def challenges(statement: WindowStatement) -> tuple[int, ...]:
@@ -103,7 +98,10 @@ def verify(statement: WindowStatement, proof: bytes) -> None:
     Raises: `ProofRejected`.
     """
     parameters = statement.parameters
-    reader = NodeReader(proof, expected_bytes=proof_bytes(statement))
+    expected_bytes = proof_bytes(
+        parameters, seed_count=len(statement.seeds), piece_count=len(statement.piece_ranges)
+    )
+    reader = NodeReader(proof, expected_bytes=expected_bytes)
     comm_c, comm_r_last = reader.node(), reader.node()
     if comm_r(comm_c, comm_r_last) != statement.comm_r:
         raise ProofRejected("the trees are not those of CommR")

@@ -57,6 +57,17 @@ def parameters_of(proof_type: ProofType) -> ProofParameters:
     return _REGISTERED[proof_type]
 
 
+def longest_proof_bytes(parameters: ProofParameters, *, piece_count: int, seed_count: int) -> int:
+    """Return the length of the longest proof about a sector of so many pieces.
+
+    seed_count:  of the windows that one proof of spacetime answers
+    """
+    return max(
+        porep.proof_bytes(parameters, piece_count=piece_count),
+        post.proof_bytes(parameters, seed_count=seed_count, piece_count=piece_count),
+    )
+
+
 def prove_replication(statement: PorepStatement, folder: Path) -> bytes:
     """Prove that the folder's sector was sealed as the ledger says. See `porep.prove`."""
     return porep.prove(statement, folder)

@@ -8,13 +8,20 @@ from collections.abc import Sequence
 from hashlib import sha256
 
 from proofs.hashing import FIELD_MODULUS, NODE_BYTES, truncate
-from proofs.parameters import LABEL_PARENTS
+from proofs.parameters import LABEL_PARENTS, PIECE_NODES_MIN, ProofParameters
 
 
 def check_sector_name(provider_id: int, sector_number: int) -> None:
     """Refuse, with `ValueError`, numbers that no ledger gives a provider or a sector."""
     if not (0 <= provider_id < 1 << 63 and 0 <= sector_number < 1 << 63):
         raise ValueError("provider ids and sector numbers are 63-bit numbers")
+
+
+def check_piece_ranges(ranges: Sequence[tuple[int, int]], parameters: ProofParameters) -> None:
+    """Refuse, with `ValueError`, first and last nodes (exclusive) between which no piece lies."""
+    count = parameters.node_count
+    if any(start < 0 or end - start < PIECE_NODES_MIN or end > count for start, end in ranges):
+        raise ValueError("a piece is a range of the sector's nodes")
 
 
 def prover_id(provider_id: int) -> bytes:

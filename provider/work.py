@@ -165,6 +165,7 @@ async def prove_commit(number: SectorNumber, shop: Workshop) -> None:
     statement = replication_statement(
         chain_id=shop.chain_id,
         sector=sector,
+        deals=[await shop.ledger.deal(deal_id) for deal_id in sector.deal_ids],
         ticket_beacon=await shop.ledger.beacon(sector.ticket_epoch),
         seed_beacon=await shop.ledger.beacon(seed_epoch(shop.policy, sector)),
     )
@@ -307,9 +308,13 @@ async def _free_blocks_of(promise: Promise, shop: Workshop) -> None:
 async def _prove_window(sector: Sector, shop: Workshop) -> Block:
     statement = window_statement(
         chain_id=shop.chain_id,
+        policy=shop.policy,
         sector=sector,
         deals=[await shop.ledger.deal(deal_id) for deal_id in sector.deal_ids],
-        beacons={epoch: await shop.ledger.beacon(epoch) for epoch in challenged_epochs(sector)},
+        beacons={
+            epoch: await shop.ledger.beacon(epoch)
+            for epoch in challenged_epochs(shop.policy, sector)
+        },
     )
     return Block.of(Codec.RAW, await shop.disk.prove_window(statement, sector.number))
 

@@ -24,7 +24,12 @@ NOWHERE = CID.of(Codec.RAW, b"nowhere")
 @pytest.fixture
 def world() -> World:
     return World(
-        STORY_POLICY.evolve(publish_batch_max=5, precommit_batch_max=5, sector_pieces_max=3)
+        STORY_POLICY.evolve(
+            publish_batch_max=5,
+            precommit_batch_max=5,
+            prove_commit_batch_max=5,
+            sector_pieces_max=3,
+        )
     )
 
 

@@ -82,6 +82,7 @@ def test_recovery_answers_the_missed_windows_as_well() -> None:
     sector = deal.sector
     only_now = statements.window_statement(
         chain_id=world.ledger.chain_id,
+        policy=world.policy,
         sector=sector.evolve(missed=()),
         deals=world.ledger.deals_of(sector),
         beacons=world.ledger.beacons,
@@ -95,7 +96,7 @@ def test_recovery_answers_the_missed_windows_as_well() -> None:
     assert refusal.code == "proof-invalid"
     assert deal.is_now(DealState.FAULTY)
 
-    assert statements.challenged_epochs(sector) == (missed, opening)
+    assert statements.challenged_epochs(world.policy, sector) == (missed, opening)
     bob.worker.does(bob.window_answer(sector))
     assert deal.is_now(DealState.ACTIVE)
 

@@ -109,6 +109,7 @@ def test_a_deal_lives_on_real_proofs_alone(tmp_path: Path) -> None:
         statements.replication_statement(
             chain_id=world.ledger.chain_id,
             sector=sector,
+            deals=world.ledger.deals_of(sector),
             ticket_beacon=beacons[sector.ticket_epoch],
             seed_beacon=beacons[statements.seed_epoch(world.policy, sector)],
         ),
@@ -127,6 +128,7 @@ def test_a_deal_lives_on_real_proofs_alone(tmp_path: Path) -> None:
             proof = prove_window(
                 statements.window_statement(
                     chain_id=world.ledger.chain_id,
+                    policy=world.policy,
                     sector=sector,
                     deals=world.ledger.deals_of(sector),
                     beacons=beacons,

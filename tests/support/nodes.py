@@ -240,6 +240,7 @@ class SealingProvider:
         statement = statements.replication_statement(
             chain_id=genesis.chain_id,
             sector=sector,
+            deals=[await ledger.deal(deal_id) for deal_id in sector.deal_ids],
             ticket_beacon=await ledger.beacon(sector.ticket_epoch),
             seed_beacon=await ledger.beacon(statements.seed_epoch(genesis.policy, sector)),
         )
@@ -265,12 +266,15 @@ class SealingProvider:
             await self.on.closes()
         ledger, sector = self.on.ledger, await self.sector(number)
         assert sector.window_epoch is not None
+        policy = self.on.node.genesis.policy
         statement = statements.window_statement(
             chain_id=self.on.node.genesis.chain_id,
+            policy=policy,
             sector=sector,
             deals=[await ledger.deal(deal_id) for deal_id in sector.deal_ids],
             beacons={
-                epoch: await ledger.beacon(epoch) for epoch in statements.challenged_epochs(sector)
+                epoch: await ledger.beacon(epoch)
+                for epoch in statements.challenged_epochs(policy, sector)
             },
         )
         proof = Block.of(Codec.RAW, prove_window(statement, self.folder / "sealed"))

@@ -37,6 +37,13 @@ class SealedSector:
         sizes = [piece.padded_size_bytes for piece in self.pieces]
         return layout(sizes, self.parameters.sector_size_bytes)
 
+    @property
+    def piece_ranges(self) -> tuple[tuple[int, int], ...]:
+        return tuple(
+            (offset // 32, (offset + piece.padded_size_bytes) // 32)
+            for offset, piece in zip(self.offsets_bytes, self.pieces, strict=True)
+        )
+
     def porep_statement(self) -> PorepStatement:
         return PorepStatement(
             parameters=self.parameters,
@@ -47,6 +54,7 @@ class SealedSector:
             comm_d=self.commitments.comm_d,
             comm_r=self.commitments.comm_r,
             seed=SEED,
+            piece_ranges=self.piece_ranges,
         )
 
     def window_statement(self) -> WindowStatement:
@@ -57,10 +65,7 @@ class SealedSector:
             sector_number=SECTOR_NUMBER,
             comm_r=self.commitments.comm_r,
             seeds=(SEED,),
-            piece_ranges=tuple(
-                (offset // 32, (offset + piece.padded_size_bytes) // 32)
-                for offset, piece in zip(self.offsets_bytes, self.pieces, strict=True)
-            ),
+            piece_ranges=self.piece_ranges,
         )
 
 

@@ -323,6 +323,7 @@ class ProviderPerson(Person):
         statement = statements.replication_statement(
             chain_id=ledger.chain_id,
             sector=sector,
+            deals=ledger.deals_of(sector),
             ticket_beacon=ledger.beacons[sector.ticket_epoch],
             seed_beacon=ledger.beacons[statements.seed_epoch(ledger.policy, sector)],
         )
@@ -336,6 +337,7 @@ class ProviderPerson(Person):
         ledger = self.world.ledger
         statement = statements.window_statement(
             chain_id=ledger.chain_id,
+            policy=ledger.policy,
             sector=sector,
             deals=ledger.deals_of(sector),
             beacons=ledger.beacons,

@@ -48,6 +48,8 @@ def rule_of(proof_type: ProofType, response_epochs: int) -> SectorRule:
         ({"sectors": (rule_of(ProofType.SDR_512MIB, 2),) * 2}, "one rule"),
         ({"epoch_seconds": 4}, "sealing again"),
         ({"fault_fee_periods": 0}, "greater than or equal"),
+        ({"sector_pieces_max": 128}, "a proof can take"),
+        ({"recovery_windows_max": 28}, "a proof can take"),
     ],
 )
 def test_an_incoherent_policy_does_not_exist(changes: dict[str, object], reason: str) -> None:

@@ -1,11 +1,13 @@
 """What is asked to be proven depends on everything it should, and on nothing else."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 
 import pytest
 
 from chain import statements
 from chain.deal import Deal
+from chain.policy import DEV
 from chain.randomness import beacon_message, replication_seed, ticket, window_seed
 from chain.sector import Sector
 from chain.units import Epoch, ProviderId, SectorNumber
@@ -14,6 +16,7 @@ from ipfs.piece_cid import piece_cid_v1
 from proofs.piece import PiecesDontFit, comm_d, comm_p
 from tests.support.world import PROOF_TYPE, StoryDeal, World
 
+POLICY = DEV
 BEACONS = {Epoch(epoch): World.beacon_of(epoch) for epoch in range(200)}
 
 
@@ -41,14 +44,18 @@ def entities(story: tuple[World, list[StoryDeal]]) -> tuple[Sector, list[Deal]]:
 def test_pieces_are_challenged_where_they_lie(story: tuple[World, list[StoryDeal]]) -> None:
     sector, deals = entities(story)
     statement = statements.window_statement(
-        chain_id="chain", sector=sector, deals=deals, beacons=BEACONS
+        chain_id="chain", policy=POLICY, sector=sector, deals=deals, beacons=BEACONS
     )
     assert statement.piece_ranges == ((0, 4), (16, 32), (32, 40)), "aligned to their own size"
     assert len(statement.seeds) == 1
 
     over = deals[1].evolve(settled_until_epoch=deals[1].proposal.end_epoch)
     fewer = statements.window_statement(
-        chain_id="chain", sector=sector, deals=[deals[0], over, deals[2]], beacons=BEACONS
+        chain_id="chain",
+        policy=POLICY,
+        sector=sector,
+        deals=[deals[0], over, deals[2]],
+        beacons=BEACONS,
     )
     assert fewer.piece_ranges == ((0, 4), (32, 40)), "the others lie where they lay"
 
@@ -59,7 +66,7 @@ def test_a_window_asks_again_about_those_that_were_missed(
     sector, deals = entities(story)
     missed = sector.evolve(missed=(Epoch(3), Epoch(19)))
     statement = statements.window_statement(
-        chain_id="chain", sector=missed, deals=deals, beacons=BEACONS
+        chain_id="chain", policy=POLICY, sector=missed, deals=deals, beacons=BEACONS
     )
     assert statement.seeds == tuple(
         window_seed(BEACONS[Epoch(epoch)], chain_id="chain", provider_id=sector.provider_id)
@@ -67,15 +74,38 @@ def test_a_window_asks_again_about_those_that_were_missed(
     )
 
 
-def test_a_replication_is_bound_to_everything(story: tuple[World, list[StoryDeal]]) -> None:
+@pytest.mark.parametrize(
+    ("missed", "asked"),
+    [
+        ([], [30]),
+        ([1], [1, 30]),
+        (range(1, 8), [*range(1, 8), 30]),
+        (range(1, 9), [*range(2, 9), 30]),
+        (range(1, 29), [*range(22, 29), 30]),
+    ],
+    ids=["none", "one", "as many as are asked", "one more", "many"],
+)
+def test_of_the_missed_windows_the_newest_are_asked_again(
+    story: tuple[World, list[StoryDeal]], missed: Iterable[int], asked: list[int]
+) -> None:
     sector, _ = entities(story)
+    faulty = sector.evolve(missed=tuple(map(Epoch, missed)), window_epoch=Epoch(30))
+    assert list(statements.challenged_epochs(POLICY, faulty)) == asked
+
+
+def test_a_replication_is_bound_to_everything(story: tuple[World, list[StoryDeal]]) -> None:
+    sector, deals = entities(story)
     other = World.beacon_of(1_000)
 
     def of(
-        held: Sector, chain_id: str = "chain", drawn: bytes = BEACONS[Epoch(1)], seed: bytes = other
+        held: Sector,
+        chain_id: str = "chain",
+        drawn: bytes = BEACONS[Epoch(1)],
+        seed: bytes = other,
+        sealed: Sequence[Deal] = deals,
     ) -> tuple[object, ...]:
         statement = statements.replication_statement(
-            chain_id=chain_id, sector=held, ticket_beacon=drawn, seed_beacon=seed
+            chain_id=chain_id, sector=held, deals=sealed, ticket_beacon=drawn, seed_beacon=seed
         )
         return tuple(getattr(statement, field.name) for field in fields(statement))
 
@@ -88,8 +118,9 @@ def test_a_replication_is_bound_to_everything(story: tuple[World, list[StoryDeal
         of(sector.evolve(number=SectorNumber(9))),
         of(sector.evolve(comm_d=b"d" * 32)),
         of(sector.evolve(comm_r=b"r" * 32)),
+        of(sector, sealed=deals[:2]),
     }
-    assert len(variants) == 8
+    assert len(variants) == 9
 
 
 def test_purposes_chains_and_parties_draw_apart() -> None:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from math import sqrt
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -47,7 +48,7 @@ def honest(sector: SealedSector) -> Commitment:
 
 @pytest.fixture(scope="module")
 def statement(sector: SealedSector) -> PorepStatement:
-    return sector.porep_statement()
+    return replace(sector.porep_statement(), piece_ranges=())
 
 
 @pytest.mark.parametrize(
@@ -96,11 +97,13 @@ def test_lost_nodes_are_caught_as_often_as_computed(
     assert_rate(runs, 1 - (1 - lost_count / COUNT) ** challenge_count, is_caught)
 
 
-def real_statement(seed: bytes) -> PorepStatement:
+def real_statement(
+    seed: bytes, *, piece_ranges: tuple[tuple[int, int], ...] = ()
+) -> PorepStatement:
     parameters = parameters_of(ProofType.SDR_512MIB)
     return PorepStatement(
         parameters=parameters, chain_id=b"chain", provider_id=1, sector_number=1,
-        ticket=bytes(32), comm_d=bytes(32), comm_r=bytes(32), seed=seed,
+        ticket=bytes(32), comm_d=bytes(32), comm_r=bytes(32), seed=seed, piece_ranges=piece_ranges,
     )  # fmt: skip
 
 
@@ -133,17 +136,55 @@ def test_real_sectors_are_challenged_often_enough_for_what_is_promised() -> None
     assert round(100 * 0.99**176) == 17
 
 
-def test_replication_looks_into_a_small_piece_as_often_as_its_share_says() -> None:
-    # The limit that docs/SECURITY.md tells: 71 % of the proofs never look into 1 MiB of 512.
+@pytest.mark.parametrize(("junk_count", "challenge_count"), [(8, 1), (4, 1), (2, 2), (1, 8)])
+def test_junk_in_place_of_a_small_piece_is_caught_as_often_as_computed(
+    tmp_path: Path, junk_count: int, challenge_count: int
+) -> None:
+    payloads = (some_bytes("small", 254), some_bytes("large", 1016))
+    sector = seal_sector(tmp_path, payloads)
+    piece = sector.piece_ranges[0]
+    assert piece == (0, 8)
+    about = replace(sector.porep_statement(), piece_ranges=(piece,))
+    parameters = replace(SMALL, porep_challenge_count=1, piece_challenge_count=challenge_count)
+    # Every label is right and CommD is the deals'; part of the piece encodes something else.
+    honest = honest_prover(sector)
+    wrong = set(range(piece[1] - junk_count, piece[1]))
+    data = [
+        some_bytes(f"{node}", 31) + b"\0" if node in wrong else honest.data[node]
+        for node in range(COUNT)
+    ]
+    cheat = Commitment(honest.data, honest.layers, encoded(data, honest.layers[-1]))
+
+    def is_caught(seed: bytes) -> bool:
+        asked = replace(about, comm_r=cheat.comm_r, seed=seed, parameters=parameters)
+        return is_rejected(porep.verify, asked, cheat.prove_replication(asked))
+
+    # Node 0 is never asked for: of the piece 7 nodes are, of the sector 63.
+    kept_in_piece = 1 - min(junk_count, 7) / 7
+    kept_in_sector = 1 - min(junk_count, 7) / (COUNT - 1)
+    assert_rate(400, 1 - kept_in_sector * kept_in_piece**challenge_count, is_caught)
+
+
+def test_replication_looks_into_a_small_piece_eight_times() -> None:
+    # Without its own challenges 71 % of the proofs would never look into 1 MiB of 512.
     count = parameters_of(ProofType.SDR_512MIB).node_count
-    start = count // 2
-
-    def piece_hit(seed: bytes) -> bool:
-        asked = porep.challenges(real_statement(seed))
-        return any(start <= node < start + count // 512 for node in asked)
-
-    assert_rate(400, 1 - (1 - 1 / 512) ** 176, piece_hit)
+    start, end = count // 2, count // 2 + count // 512
     assert round(100 * (1 - 1 / 512) ** 176) == 71
+
+    def a_tenth_is_hit(seed: bytes) -> bool:
+        asked = porep.challenges(real_statement(seed, piece_ranges=((start, end),)))
+        assert all(start <= node < end for node in asked[176:])
+        assert len(asked) == 176 + 8
+        return any(start <= node < start + (end - start) // 10 for node in asked)
+
+    assert_rate(400, 1 - 0.9**8 * (1 - 1 / 5120) ** 176, a_tenth_is_hit)
+
+
+def test_the_longest_proof_fits_what_the_network_takes() -> None:
+    largest = parameters_of(ProofType.SDR_64GIB)
+    assert porep.proof_bytes(largest, piece_count=64) == 32 * (2 + (176 + 64 * 8) * 694)
+    assert porep.proof_bytes(largest, piece_count=64) < 16 << 20
+    assert post.proof_bytes(largest, seed_count=8, piece_count=64) < 5 << 20
 
 
 def test_a_small_piece_that_is_lost_is_found_by_its_own_challenges() -> None:
@@ -192,6 +233,8 @@ def test_no_two_purposes_chains_or_parties_share_challenges() -> None:
         porep.challenges(replace(replication, chain_id=b"chai")),
         porep.challenges(replace(replication, comm_r=b"\1" + bytes(31))),
         porep.challenges(replace(replication, ticket=b"\1" + bytes(31))),
+        porep.challenges(replace(replication, piece_ranges=((0, 1 << 24),)))[176:],
+        porep.challenges(replace(replication, piece_ranges=((0, 1 << 23),)))[176:],
     ]
     flat = Counter(node for challenges in drawn for node in set(challenges))
     # A thousand draws of 16 million: a pair or two may meet by chance, sequences may not.

@@ -52,7 +52,7 @@ def assert_rejects(verify: Callable[[Any, bytes], None], statement: object, proo
 def test_a_sealed_sector_proves_its_replication(sector: SealedSector) -> None:
     statement = sector.porep_statement()
     proof = prove_replication(statement, sector.folder)
-    assert len(proof) == porep.proof_bytes(sector.parameters)
+    assert len(proof) == porep.proof_bytes(sector.parameters, piece_count=2)
     verify_replication(statement, proof)
 
 
@@ -66,6 +66,9 @@ def test_a_sealed_sector_proves_its_replication(sector: SealedSector) -> None:
         {"seed": bytes(32)},
         {"comm_d": bytes(32)},
         {"comm_r": bytes(32)},
+        {"piece_ranges": ((0, 4), (32, 63))},
+        {"piece_ranges": ((32, 64), (0, 4))},
+        {"piece_ranges": ((0, 4),)},
     ],
     ids=str,
 )
@@ -100,7 +103,7 @@ def test_a_replica_without_labels_is_rejected(sector: SealedSector, tmp_path: Pa
         for _ in range(15):
             nodes += [labels, *prove_inclusion(columns, 0).siblings]
     proof = b"".join(nodes)
-    assert len(proof) == porep.proof_bytes(parameters)
+    assert len(proof) == porep.proof_bytes(parameters, piece_count=2)
     with pytest.raises(ProofRejected, match="label"):
         verify_replication(statement, proof)
 
@@ -119,7 +122,7 @@ def test_no_challenge_asks_for_the_node_without_parents(sector: SealedSector) ->
 def test_a_kept_replica_answers_its_window(sector: SealedSector) -> None:
     statement = sector.window_statement()
     proof = prove_window(statement, sector.folder)
-    assert len(proof) == post.proof_bytes(statement)
+    assert len(proof) == post.proof_bytes(sector.parameters, seed_count=1, piece_count=2)
     verify_window(statement, proof)
 
 
