@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from chain.policy import Policy
     from client.prepare import Prepared
     from client.selection import Quote, StorageTerms
-    from client.session import Payer, Session
+    from client.session import Session
     from client.storing import Step
     from client.verdict import Verdict
 
@@ -95,7 +95,12 @@ def store(
 
     async def work(out: Output) -> None:
         from client.session import open_client, open_payer
-        from client.storing import missing_copies, quote_piece, store_piece
+        from client.storing import (
+            missing_copies,
+            quote_piece,
+            require_funds,
+            store_piece,
+        )
 
         folder, config = client_settings(home, ledger)
         async with open_client(folder, config) as session:
@@ -103,10 +108,10 @@ def store(
             prepared = await _prepare(session, path, as_json)
             terms = _terms(session.policy, copies, duration, max_price, sector_size, path.name)
             if missing := await missing_copies(session, payer, prepared, terms):
-                agreed = await quote_piece(session, prepared, terms)
+                agreed = await quote_piece(session, prepared, terms, payer)
                 text, fields = _told_quote(session.policy, prepared, terms, agreed)
                 out.event("quote", text, **fields)
-                await _require_funds(session, payer, agreed, missing)
+                await require_funds(session, payer, agreed, missing)
                 if not (yes or as_json):
                     typer.confirm("Store it?", abort=True, err=True)
             else:
@@ -206,19 +211,6 @@ async def _prepare(session: "Session", path: Path, as_json: bool) -> "Prepared":
         return await session.prepare(path, on_progress)
 
 
-async def _require_funds(session: "Session", payer: "Payer", agreed: "Quote", missing: int) -> None:
-    """Refuse before a byte moves. Raises `InsufficientFunds`."""
-    from chain.errors import InsufficientFunds
-
-    account = (await session.ledger.sender(payer.address)).account
-    prices = sorted((offer.total_atto for offer in agreed.chosen), reverse=True)[:missing]
-    needed_atto = sum(prices) + missing * session.policy.message_fee_atto
-    if needed_atto > account.free_atto:
-        raise InsufficientFunds(
-            payer.address, needed_atto=needed_atto, available_atto=account.free_atto
-        )
-
-
 def _terms(
     policy: "Policy",
     copies: int,
@@ -262,8 +254,8 @@ def _told_quote(
         f"{format_bytes(prepared.content_bytes)}, a piece of "
         f"{format_bytes(prepared.piece_size_bytes)}, for {lasting}\n"
         f"{table(('provider', 'price (tokens)', 'its collateral'), rows)}\n"
-        f"Total for {terms.copies} copies: {format_amount(agreed.total_atto)} tokens, exactly; "
-        "what is not proven comes back."
+        f"Total for {len(agreed.chosen)} copies: {format_amount(agreed.total_atto)} tokens, "
+        "exactly; what is not proven comes back."
     )
     fields = {
         "root_cid": prepared.root_cid,

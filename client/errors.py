@@ -49,10 +49,11 @@ class PieceTooLarge(ClientError):
 
     code = "piece-too-large"
 
-    def __init__(self, *, car_bytes: int, payload_bytes_max: int, sector_size: str) -> None:
+    def __init__(self, *, car_bytes: int, piece_bytes_max: int) -> None:
+        payload_bytes_max = piece_bytes_max // 128 * 127
         super().__init__(
-            f"{car_bytes} bytes with their DAG do not fit into a sector of {sector_size}, which "
-            f"takes {payload_bytes_max}; a larger one does: --sector-size 512MiB"
+            f"{car_bytes} bytes with their DAG do not fit into any piece that is taken here: "
+            f"{payload_bytes_max} at most; larger sectors take more: --sector-size 512MiB"
         )
         self.car_bytes = car_bytes
         self.payload_bytes_max = payload_bytes_max

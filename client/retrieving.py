@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from chain.ledger import LedgerUnreachable
 from client.session import Session
 from ipfs.cid import CID
 from ipfs.exchange import DagLimits, DagUnavailable, FetchedDag
@@ -48,21 +49,26 @@ async def retrieve(
     try:
         fetched = await session.fetch(root_cid, limits=limits, on_progress=on_progress)
     except DagUnavailable as error:
-        hints = await _promised_by(session, root_cid)
-        if not hints:
+        peers = await _promised_by(session, root_cid)
+        if not peers:
             raise
         session.log(f"the DHT did not lead to every block ({error}); asking who has deals")
-        fetched = await session.fetch(root_cid, limits=limits, peers=hints, on_progress=on_progress)
+        fetched = await session.fetch(root_cid, limits=limits, peers=peers, on_progress=on_progress)
     await session.export(root_cid, out_path)
     return _retrieved(fetched, out_path)
 
 
 async def _promised_by(session: Session, root_cid: CID) -> tuple[PeerAddress, ...]:
-    """Return the peers of providers with a live deal for the CID."""
-    deals = await session.ledger.deals(root_cid=root_cid)
-    keepers = {deal.proposal.provider_id for deal in deals if deal.state.is_live}
-    providers = [await session.ledger.provider(provider_id) for provider_id in sorted(keepers)]
-    return session.registered_peers(providers)
+    """Return the peers of providers with a live deal for the CID; none if the ledger is down."""
+    try:
+        deals = await session.ledger.deals(root_cid=root_cid)
+        keepers = {deal.proposal.provider_id for deal in deals if deal.state.is_live}
+        providers = [await session.ledger.provider(provider_id) for provider_id in sorted(keepers)]
+    except LedgerUnreachable as error:
+        session.log(str(error))
+        return ()
+    peers = map(session.registered_peer, providers)
+    return tuple(peer for peer in peers if peer is not None)
 
 
 def _retrieved(fetched: FetchedDag, out_path: Path) -> Retrieved:

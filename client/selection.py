@@ -1,15 +1,17 @@
 """Which providers get the file: asks against terms, cheapest first, no owner twice."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from chain.keys import Address
 from chain.policy import Policy
 from chain.provider import Ask, Provider
 from chain.units import Atto, Epoch, ProviderId
 from client.errors import NotEnoughProviders
 from ipfs.cid import CID
 from ipfs.host import PeerAddress
+from ipfs.record import BIG_NATURAL_BITS_MAX
 from proofs.registry import parameters_of
 
 
@@ -71,17 +73,23 @@ def quote(
     piece_size_bytes: int,
     policy: Policy,
     head_epoch: Epoch,
+    keepers: Collection[Address] = (),
 ) -> Quote:
     """Return the cheapest offers for the terms. Raises `NotEnoughProviders`.
+
+    keepers:  owners who have a copy already: the quote is for the others
 
     Among equal prices the piece decides, so that many files spread over many providers.
     """
     offers: list[Offer] = []
     refusals: dict[ProviderId, str] = {}
     for candidate in candidates:
-        reason = _objection(candidate, terms, piece_size_bytes, head_epoch)
+        offer = _offer(candidate, terms, piece_size_bytes, policy)
+        reason = _objection(offer, terms, piece_size_bytes, policy, head_epoch)
+        if candidate.provider.owner in keepers:
+            reason = "its owner keeps a copy already"
         if reason is None:
-            offers.append(_offer(candidate, terms, piece_size_bytes, policy))
+            offers.append(offer)
         else:
             refusals[candidate.provider.id] = reason
     offers.sort(key=lambda offer: (offer.total_atto, _spread(piece_cid, offer)))
@@ -89,35 +97,42 @@ def quote(
     for offer in offers:
         by_owner.setdefault(offer.candidate.provider.owner, offer)
     distinct = tuple(by_owner.values())
-    if len(distinct) < terms.copies:
-        raise NotEnoughProviders(needed=terms.copies, found=len(distinct), reasons=refusals)
-    chosen = distinct[: terms.copies]
-    dearest_atto = chosen[-1].total_atto
-    spares = (offer for offer in distinct[terms.copies :] if offer.total_atto <= dearest_atto)
+    missing = max(0, terms.copies - len(set(keepers)))
+    if len(distinct) < missing:
+        raise NotEnoughProviders(needed=missing, found=len(distinct), reasons=refusals)
+    chosen = distinct[:missing]
+    dearest_atto = max((offer.total_atto for offer in chosen), default=0)
+    spares = (offer for offer in distinct[missing:] if offer.total_atto <= dearest_atto)
     return Quote(chosen=chosen, spares=tuple(spares))
 
 
-def largest_piece_bytes(candidates: Iterable[Candidate]) -> Mapping[int, int]:
-    """Return the sector sizes on offer and the largest piece that each takes."""
-    sizes: dict[int, int] = {}
-    for candidate in candidates:
-        sector_bytes = parameters_of(candidate.ask.proof_type).sector_size_bytes
-        sizes[sector_bytes] = max(sizes.get(sector_bytes, 0), candidate.ask.piece_size_bytes_max)
-    return sizes
+def largest_piece_bytes(candidates: Iterable[Candidate], terms: StorageTerms) -> int | None:
+    """Return the largest piece that anybody takes on these terms, None if nobody takes any."""
+    return max(
+        (
+            min(candidate.ask.piece_size_bytes_max, sector_bytes)
+            for candidate in candidates
+            if terms.sector_size_bytes in (None, sector_bytes := _sector_bytes(candidate.ask))
+        ),
+        default=None,
+    )
 
 
 def _objection(
-    candidate: Candidate, terms: StorageTerms, piece_size_bytes: int, head_epoch: Epoch
+    offer: Offer, terms: StorageTerms, piece_size_bytes: int, policy: Policy, head_epoch: Epoch
 ) -> str | None:
-    ask = candidate.ask
-    sector_bytes = parameters_of(ask.proof_type).sector_size_bytes
+    ask = offer.candidate.ask
+    sector_bytes = _sector_bytes(ask)
+    if policy.sector_rule(ask.proof_type) is None:
+        return f"seals {ask.proof_type} sectors, which this network does not take"
     if terms.sector_size_bytes not in (None, sector_bytes):
         return f"seals sectors of {sector_bytes} bytes"
     if ask.expires_epoch <= head_epoch:
         return f"its ask expired at epoch {ask.expires_epoch}"
-    if not ask.piece_size_bytes_min <= piece_size_bytes <= ask.piece_size_bytes_max:
+    size_bytes_max = min(ask.piece_size_bytes_max, sector_bytes)
+    if not ask.piece_size_bytes_min <= piece_size_bytes <= size_bytes_max:
         return (
-            f"takes pieces of {ask.piece_size_bytes_min} to {ask.piece_size_bytes_max} bytes, "
+            f"takes pieces of {ask.piece_size_bytes_min} to {size_bytes_max} bytes, "
             f"this one has {piece_size_bytes}"
         )
     if terms.duration_epochs > ask.duration_epochs_max:
@@ -125,7 +140,15 @@ def _objection(
     price_max = terms.price_atto_per_gib_epoch_max
     if price_max is not None and ask.price_atto_per_gib_epoch > price_max:
         return f"asks {ask.price_atto_per_gib_epoch} atto a GiB and epoch, you offer {price_max}"
+    if ask.retrieval_price_atto_per_gib:
+        return f"asks {ask.retrieval_price_atto_per_gib} atto a GiB for getting it back"
+    if max(offer.total_atto, offer.collateral_atto).bit_length() > BIG_NATURAL_BITS_MAX:
+        return "asks for more than any account can hold"
     return None
+
+
+def _sector_bytes(ask: Ask) -> int:
+    return parameters_of(ask.proof_type).sector_size_bytes
 
 
 def _offer(

@@ -2,46 +2,53 @@
 
 import asyncio
 import logging
+import random
 import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
-from chain.remote import RemoteLedger
-from chain.sender import Sender
-from ipfs.disk import DiskBlockstore
-
-from chain.block import Genesis
+from chain.block import Genesis, SignedHeader
 from chain.deal import DealProposal
 from chain.disk import locked
 from chain.keys import Address, SigningKey
 from chain.ledger import Ledger
 from chain.policy import Policy
 from chain.provider import Provider, SignedAsk
+from chain.remote import RemoteLedger
+from chain.sender import Sender
 from client.config import ClientConfig
 from client.errors import LedgerForeign
 from client.prepare import Prepared, prepare
 from client.store import ClientStore
 from client.wallet import load_wallet
 from ipfs.bitswap.stream import Bitswap
+from ipfs.blockstore import Blockstore
 from ipfs.cid import CID
 from ipfs.dag import walk
-from ipfs.errors import MalformedBytes
-from ipfs.exchange import DagLimits, FetchedDag, fetch_dag
-from ipfs.host import PeerAddress
+from ipfs.disk import DiskBlockstore
+from ipfs.errors import MalformedBytes, PeerError
+from ipfs.exchange import DagLimits, Exchange, FetchedDag, fetch_dag
+from ipfs.host import Host, PeerAddress
 from ipfs.kad.stream import Kademlia, Mode
 from ipfs.p2p.multiaddr import Multiaddr
 from ipfs.p2p.peer_id import Identity, PeerId
 from ipfs.p2p.swarm import Swarm
+from ipfs.routing import Routing
 from ipfs.unixfs.exporter import export
 from ipfs.unixfs.profiles import PROFILES
 from market.messages import Accept, Reject, SignedProposal, Status
 from market.stream import negotiate, request_ask, request_status
 
-WALLET_NAME = "wallet.key"
-CONFIG_NAME = "client.toml"
+WALLET_NAME: Final = "wallet.key"
+
+ASKED_MAX: Final = 64
+"""Providers that are asked for their price at a time, however many the registry names."""
+
+JOINED_MAX: Final = 32
+"""Registered providers that the DHT is joined through, however many of them are dead."""
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -58,15 +65,15 @@ class Payer:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What the walks of `storing` and `retrieving` need of the world."""
+    """What the walks of `storing` and `retrieving` need of the world: real, or in memory."""
 
     config: ClientConfig
     genesis: Genesis
     ledger: Ledger
-    host: Swarm
-    bitswap: Bitswap
-    routing: Kademlia
-    blockstore: DiskBlockstore
+    host: Host
+    exchange: Exchange
+    routing: Routing
+    blockstore: Blockstore
     store: ClientStore
 
     @property
@@ -96,6 +103,20 @@ class Session:
             raise group.exceptions[0] from group
         return [task.result() for task in running]
 
+    async def head(self) -> SignedHeader:
+        """Return the newest block's header; waits while the ledger is down."""
+        async for head in self.ledger.heads():
+            return head
+        raise AssertionError("heads never end")
+
+    async def next_head(self) -> None:
+        """Wait for the next block; while the ledger is down, until it makes one again."""
+        is_first = True
+        async for _ in self.ledger.heads():
+            if not is_first:
+                return
+            is_first = False
+
     async def prepare(self, path: Path, on_progress: Callable[[int], None]) -> Prepared:
         """Import a path into our blocks and commit to it."""
         settings = PROFILES[self.config.import_profile]
@@ -123,7 +144,7 @@ class Session:
     ) -> FetchedDag:
         """Bring a DAG here, from these peers and from whom the DHT names."""
         return await fetch_dag(
-            self.bitswap,
+            self.exchange,
             root_cid,
             limits=limits,
             idle_timeout_s=self.config.fetch_idle_seconds,
@@ -143,6 +164,22 @@ class Session:
             self.log(f"the DHT was slow: {len(found)} providers found so far")
         return found
 
+    async def visit_all(
+        self, items: Iterable[T], visit: Callable[[T], Coroutine[Any, Any, None]]
+    ) -> None:
+        """Put a question to each of many, a bounded number at a time, as far as the time goes."""
+        gate = asyncio.Semaphore(ASKED_MAX)
+
+        async def through_gate(item: T) -> None:
+            async with gate:
+                await visit(item)
+
+        try:
+            async with asyncio.timeout(self.config.find_seconds):
+                await self.together(map(through_gate, items))
+        except TimeoutError:
+            self.log("the time was over before every provider was asked")
+
     async def request_ask(self, peer: PeerAddress) -> SignedAsk:
         """Return the price of a peer, in time."""
         async with asyncio.timeout(self.config.ask_seconds):
@@ -158,22 +195,20 @@ class Session:
     async def request_status(self, proposal: DealProposal) -> Status:
         """Ask a proposal's provider how it stands, in time."""
         provider = await self.ledger.provider(proposal.provider_id)
-        [peer] = self.registered_peers([provider]) or [None]
+        peer = self.registered_peer(provider)
         if peer is None:
             raise MalformedBytes("provider", f"{provider.id} has no address that can be dialled")
         async with asyncio.timeout(self.config.ask_seconds):
             return await request_status(self.host, peer, proposal.cid)
 
-    def registered_peers(self, providers: Iterable[Provider]) -> tuple[PeerAddress, ...]:
-        """Return where providers may be reached; those that registered nonsense are left out."""
-        peers = []
-        for provider in providers:
-            try:
-                addresses = tuple(Multiaddr.parse(address) for address in provider.addresses)
-                peers.append(PeerAddress(PeerId.parse(provider.peer_id), addresses))
-            except MalformedBytes as error:
-                self.log(f"provider {provider.id} is registered wrongly: {error}")
-        return tuple(peers)
+    def registered_peer(self, provider: Provider) -> PeerAddress | None:
+        """Return where a provider may be reached; None if it registered nonsense."""
+        try:
+            addresses = tuple(Multiaddr.parse(address) for address in provider.addresses)
+            return PeerAddress(PeerId.parse(provider.peer_id), addresses)
+        except PeerError as error:
+            self.log(f"provider {provider.id} is registered wrongly: {error}")
+            return None
 
 
 @asynccontextmanager
@@ -181,7 +216,7 @@ async def open_ledger(config: ClientConfig) -> AsyncIterator[tuple[RemoteLedger,
     """Open the ledger alone: enough to look and to pay. Raises `LedgerForeign`."""
     async with RemoteLedger(config.ledger_url) as ledger:
         genesis = await ledger.genesis()
-        if genesis.policy.address_prefix != config.address_prefix:
+        if genesis.policy.name != config.network:
             raise LedgerForeign(expected=config.network, found=genesis.policy.name)
         yield ledger, genesis
 
@@ -215,7 +250,7 @@ async def open_client(folder: Path, config: ClientConfig) -> AsyncIterator[Sessi
                         genesis=genesis,
                         ledger=ledger,
                         host=host,
-                        bitswap=bitswap,
+                        exchange=bitswap,
                         routing=routing,
                         blockstore=blockstore,
                         store=store,
@@ -228,6 +263,8 @@ async def open_client(folder: Path, config: ClientConfig) -> AsyncIterator[Sessi
 
 
 async def _bootstrap_peers(session: Session) -> list[PeerAddress]:
-    """Return whom to join the DHT through: those configured, and every registered provider."""
+    """Return whom to join the DHT through: those configured, and some registered providers."""
     configured = [PeerAddress.parse(text) for text in session.config.bootstrap]
-    return [*configured, *session.registered_peers(await session.ledger.providers())]
+    peers = [session.registered_peer(one) for one in await session.ledger.providers()]
+    known = [peer for peer in peers if peer is not None]
+    return [*configured, *random.sample(known, min(JOINED_MAX, len(known)))]

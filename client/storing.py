@@ -5,20 +5,20 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from chain.deal import Deal, DealProposal, DealState
+from chain.deal import LABEL_BYTES_MAX, Deal, DealProposal, DealState
+from chain.errors import AlreadyExists, Expired, InsufficientFunds, LedgerError
+from chain.keys import Address
 from chain.ledger import LedgerUnreachable
 from chain.messages import CancelProposal, ReserveEscrow
-from chain.sender import Refused
 from chain.units import Epoch, ProviderId
-from client.errors import DealFellThrough, NotEnoughProviders, PieceTooLarge
+from client.errors import ClientError, DealFellThrough, NotEnoughProviders, PieceTooLarge
+from client.finding import find_candidates
 from client.prepare import Prepared
-from client.selection import Candidate, Offer, Quote, StorageTerms, largest_piece_bytes, quote
+from client.selection import Offer, Quote, StorageTerms, largest_piece_bytes, quote
 from client.session import Payer, Session
 from ipfs.errors import PeerError
 from ipfs.host import NetworkError
-from market.ask import network_cid, verify_ask
-from market.messages import Progress, Reject, SignedProposal, Status
-from proofs.registry import parameters_of
+from market.messages import Progress, Reject, SignedProposal
 
 AGREEMENT_EPOCHS: Final = 4
 """Besides the transfer: a block for the money and one for the deals, each seen a block later."""
@@ -54,46 +54,36 @@ Report = Callable[[Step], None]
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What `store` promises when it returns: these deals are active, each replica proven."""
+    """What `store` promises when it returns: each of these deals has had its replica proven."""
 
     prepared: Prepared
     deals: tuple[Deal, ...]
 
 
-async def find_candidates(session: Session) -> tuple[Candidate, ...]:
-    """Return who sells storage on this network, each with the ask it signed just now.
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """One piece to be kept, at whose cost, and who is told how it goes."""
 
-    Found on the DHT under the network's CID and checked against the ledger's registry; who the
-    registry knows and the DHT did not name is asked as well. Who does not answer is left out.
+    session: Session
+    payer: Payer
+    prepared: Prepared
+    terms: StorageTerms
+    report: Report
+
+
+async def quote_piece(
+    session: Session, prepared: Prepared, terms: StorageTerms, payer: Payer | None = None
+) -> Quote:
+    """Return the exact total for a piece. Raises `PieceTooLarge`, `NotEnoughProviders`.
+
+    payer:  whose deals for the file that were begun count as copies: the quote is for the others
     """
-    registry = {provider.peer_id: provider for provider in await session.ledger.providers()}
-    peers = {str(peer.peer_id): peer for peer in session.registered_peers(registry.values())}
-    for peer in await session.find_on_dht(network_cid(session.chain_id)):
-        if str(peer.peer_id) in registry:
-            peers[str(peer.peer_id)] = peer
-    head = await session.ledger.head()
-
-    async def candidate(peer_id: str) -> Candidate | None:
-        try:
-            signed = await session.request_ask(peers[peer_id])
-            provider = registry[peer_id]
-            verify_ask(
-                signed, provider=provider, chain_id=session.chain_id, epoch=head.header.epoch
-            )
-        except (NetworkError, PeerError, TimeoutError) as error:
-            session.log(f"provider {registry[peer_id].id} gave no ask: {error}")
-            return None
-        return Candidate(provider, signed.ask, peers[peer_id])
-
-    found = await session.together([candidate(peer_id) for peer_id in peers])
-    return tuple(one for one in found if one is not None)
-
-
-async def quote_piece(session: Session, prepared: Prepared, terms: StorageTerms) -> Quote:
-    """Return the exact total for a piece. Raises `PieceTooLarge`, `NotEnoughProviders`."""
+    begun = () if payer is None else await _begun(session, payer, prepared, terms)
     candidates = await find_candidates(session)
-    head = await session.ledger.head()
-    _check_fits(prepared, terms, candidates)
+    head = await session.head()
+    bytes_max = largest_piece_bytes(candidates, terms)
+    if bytes_max is not None and prepared.piece_size_bytes > bytes_max:
+        raise PieceTooLarge(car_bytes=prepared.car_bytes, piece_bytes_max=bytes_max)
     return quote(
         candidates,
         terms,
@@ -101,7 +91,27 @@ async def quote_piece(session: Session, prepared: Prepared, terms: StorageTerms)
         piece_size_bytes=prepared.piece_size_bytes,
         policy=session.policy,
         head_epoch=head.header.epoch,
+        keepers={owner for owner, _ in begun},
     )
+
+
+async def missing_copies(
+    session: Session, payer: Payer, prepared: Prepared, terms: StorageTerms
+) -> int:
+    """Return how many copies are still to be paid for."""
+    begun = await _begun(session, payer, prepared, terms)
+    return max(0, terms.copies - len({owner for owner, _ in begun}))
+
+
+async def require_funds(session: Session, payer: Payer, agreed: Quote, missing: int) -> None:
+    """Check that the payer can pay for so many copies of a quote. Raises `InsufficientFunds`."""
+    account = (await session.ledger.sender(payer.address)).account
+    prices = sorted((offer.total_atto for offer in agreed.chosen), reverse=True)[:missing]
+    needed_atto = sum(prices) + len(prices) * session.policy.message_fee_atto
+    if needed_atto > account.free_atto:
+        raise InsufficientFunds(
+            payer.address, needed_atto=needed_atto, available_atto=account.free_atto
+        )
 
 
 async def store_piece(
@@ -115,90 +125,79 @@ async def store_piece(
     """Make the deals of a quote and wait until the ledger says that each is proven.
 
     Deals and open proposals of an earlier, interrupted run for the same file count as copies, so
-    that a repeated `store` goes on and never pays twice.
-    Raises `InsufficientFunds`, `NotEnoughProviders`.
+    that a repeated `store` goes on and never pays twice. A copy that fails leaves the others to
+    come to their own end first; the failure is raised then.
+    Raises `InsufficientFunds` before anything is proposed, `NotEnoughProviders`, and the
+    `LedgerError` that refused a reservation.
     """
-    resumed = await _open_proposals(session, payer, prepared)
-    busy = {signed.proposal.provider_id for signed in resumed}
+    order = _Order(session, payer, prepared, terms, report)
+    begun = await _begun(session, payer, prepared, terms)
+    keepers = {owner for owner, _ in begun}
+    missing = max(0, terms.copies - len(keepers))
+    await require_funds(session, payer, agreed, missing)
     offers = iter(
         offer
         for offer in (*agreed.chosen, *agreed.spares)
-        if offer.candidate.provider.id not in busy
+        if offer.candidate.provider.owner not in keepers
     )
-    begun = [*resumed[: terms.copies], *[None] * (terms.copies - len(resumed))]
-    deals = await session.together(
-        [_secure_copy(session, payer, prepared, terms, offers, one, report) for one in begun]
-    )
-    return Stored(prepared, tuple(deals))
+    starts = [*(proposal for _, proposal in begun), *[None] * missing]
+    outcomes = await session.together([_outcome(order, offers, start) for start in starts])
+    for outcome in outcomes:
+        if isinstance(outcome, Exception):
+            raise outcome
+    return Stored(prepared, tuple(deal for deal in outcomes if isinstance(deal, Deal)))
 
 
-async def missing_copies(
-    session: Session, payer: Payer, prepared: Prepared, terms: StorageTerms
-) -> int:
-    """Return how many copies are still to be paid for."""
-    return max(0, terms.copies - len(await _open_proposals(session, payer, prepared)))
+async def _outcome(
+    order: _Order, offers: Iterator[Offer], begun: DealProposal | None
+) -> Deal | ClientError | LedgerError:
+    try:
+        return await _secure_copy(order, offers, begun)
+    except (ClientError, LedgerError) as error:
+        return error
 
 
-async def _secure_copy(
-    session: Session,
-    payer: Payer,
-    prepared: Prepared,
-    terms: StorageTerms,
-    offers: Iterator[Offer],
-    begun: SignedProposal | None,
-    report: Report,
-) -> Deal:
+async def _secure_copy(order: _Order, offers: Iterator[Offer], begun: DealProposal | None) -> Deal:
     """Bring a deal that was begun to its proof, else ask one provider after the other."""
+    reasons: dict[ProviderId, str] = {}
+
+    def fell_through(provider_id: ProviderId, error: Exception) -> None:
+        reasons[provider_id] = str(error) or type(error).__name__
+        order.report(Step(Stage.FELL_THROUGH, provider_id, reasons[provider_id]))
+
     if begun is not None:
         try:
-            return await _until_active(session, payer, begun, report)
+            return await _until_proven(order, begun)
         except DealFellThrough as error:
-            report(Step(Stage.FELL_THROUGH, begun.proposal.provider_id, error.reason))
-    reasons: dict[ProviderId, str] = {}
+            fell_through(begun.provider_id, error)
     for offer in offers:
-        provider_id = offer.candidate.provider.id
         try:
-            signed = await _agree(session, payer, prepared, terms, offer, report)
-            await payer.sender.send(ReserveEscrow(proposal=signed.proposal))
-            report(Step(Stage.RESERVED, provider_id))
-            return await _until_active(session, payer, signed, report)
+            proposal = await _agree(order, offer)
+            await _reserve(order, proposal)
+            return await _until_proven(order, proposal)
         except (DealFellThrough, NetworkError, PeerError, TimeoutError) as error:
-            reasons[provider_id] = str(error) or type(error).__name__
-            report(Step(Stage.FELL_THROUGH, provider_id, reasons[provider_id]))
+            fell_through(offer.candidate.provider.id, error)
     raise NotEnoughProviders(needed=1, found=0, reasons=reasons)
 
 
-async def _agree(
-    session: Session,
-    payer: Payer,
-    prepared: Prepared,
-    terms: StorageTerms,
-    offer: Offer,
-    report: Report,
-) -> SignedProposal:
+async def _agree(order: _Order, offer: Offer) -> DealProposal:
     """Propose and be accepted. Raises `DealFellThrough` on a rejection."""
-    head = await session.ledger.head()
-    proposal = _proposal(session, payer, prepared, terms, offer, head.header.epoch)
-    signed = SignedProposal.sign(proposal, payer.key)
+    session, provider = order.session, offer.candidate.provider
+    head = await session.head()
+    proposal = _proposal(order, offer, head.header.epoch)
+    signed = SignedProposal.sign(proposal, order.payer.key)
     session.store.remember(signed)
-    provider = offer.candidate.provider
-    report(Step(Stage.ASKED, provider.id))
+    order.report(Step(Stage.ASKED, provider.id))
     answer = await session.negotiate(offer.candidate.peer, signed, provider.worker)
     if isinstance(answer, Reject):
-        report(Step(Stage.REJECTED, provider.id, answer.reason))
+        order.report(Step(Stage.REJECTED, provider.id, answer.reason))
         raise DealFellThrough(proposal.cid, f"{answer.code}: {answer.reason}")
-    report(Step(Stage.ACCEPTED, provider.id))
-    return signed
+    order.report(Step(Stage.ACCEPTED, provider.id))
+    return proposal
 
 
-def _proposal(
-    session: Session,
-    payer: Payer,
-    prepared: Prepared,
-    terms: StorageTerms,
-    offer: Offer,
-    head_epoch: Epoch,
-) -> DealProposal:
+def _proposal(order: _Order, offer: Offer, head_epoch: Epoch) -> DealProposal:
+    session, prepared, terms = order.session, order.prepared, order.terms
     rule = session.policy.sector_rule(offer.candidate.ask.proof_type)
     assert rule is not None, "an ask for sectors that the network does not take was left out"
     config = session.config
@@ -212,9 +211,9 @@ def _proposal(
         piece_cid=prepared.piece_cid,
         piece_size_bytes=prepared.piece_size_bytes,
         root_cid=prepared.root_cid,
-        client=payer.address,
+        client=order.payer.address,
         provider_id=offer.candidate.provider.id,
-        label=terms.label,
+        label=_label(terms.label),
         start_epoch=Epoch(start),
         end_epoch=Epoch(start + terms.duration_epochs),
         publish_by_epoch=Epoch(publish_by),
@@ -225,88 +224,116 @@ def _proposal(
     )
 
 
-async def _until_active(
-    session: Session, payer: Payer, signed: SignedProposal, report: Report
-) -> Deal:
-    """Follow a reserved proposal to its proof. Raises `DealFellThrough`, its money free again."""
-    proposal = signed.proposal
-    async for head in session.ledger.heads():
+def _label(text: str) -> str:
+    """Return as much of a text as a label takes; file names need be neither short nor Unicode."""
+    return text.encode(errors="replace")[:LABEL_BYTES_MAX].decode(errors="ignore")
+
+
+async def _reserve(order: _Order, proposal: DealProposal) -> None:
+    """Set the price aside, as soon as the ledger answers.
+
+    Raises `DealFellThrough` if that was too late, else the `LedgerError` of the refusal.
+    """
+    while True:
         try:
-            deal = await session.ledger.deal_of(proposal.cid)
+            await order.payer.sender.send(ReserveEscrow(proposal=proposal))
+            break
+        except LedgerUnreachable as error:
+            order.session.log(str(error))
+            await order.session.next_head()
+        except LedgerError as refusal:
+            if refusal.code == AlreadyExists.code:
+                # Said before the ledger went down, and heard.
+                break
+            if refusal.code == Expired.code:
+                raise DealFellThrough(proposal.cid, str(refusal)) from refusal
+            raise
+    order.report(Step(Stage.RESERVED, proposal.provider_id))
+
+
+async def _until_proven(order: _Order, proposal: DealProposal) -> Deal:
+    """Follow a reserved proposal to its proof.
+
+    Raises `DealFellThrough` once its money is free again, or settled in an ending for the client.
+    """
+    async for head in order.session.ledger.heads():
+        try:
+            deal = await order.session.ledger.deal_of(proposal.cid)
+            if deal is None:
+                if head.header.epoch > proposal.publish_by_epoch:
+                    raise DealFellThrough(proposal.cid, "it was not published in time")
+                await _watch_transfer(order, proposal)
+            elif _is_proven(order, deal):
+                return deal
         except LedgerUnreachable as error:
             # `heads` waits until it is back.
-            session.log(str(error))
-            continue
-        if deal is None:
-            if head.header.epoch > proposal.publish_by_epoch:
-                raise DealFellThrough(proposal.cid, "it was not published in time")
-            await _watch_transfer(session, payer, proposal, report)
-        elif deal.state is DealState.PUBLISHED:
-            stage = Stage.PUBLISHED if deal.sector_number is None else Stage.SEALING
-            report(Step(stage, proposal.provider_id, f"deal {deal.id}"))
-        elif deal.state.is_live:
-            report(Step(Stage.ACTIVE, proposal.provider_id, f"deal {deal.id}"))
-            return deal
-        else:
-            raise DealFellThrough(proposal.cid, f"deal {deal.id} is {deal.state}")
+            order.session.log(str(error))
     raise AssertionError("heads never end")
 
 
-async def _watch_transfer(
-    session: Session, payer: Payer, proposal: DealProposal, report: Report
-) -> None:
+def _is_proven(order: _Order, deal: Deal) -> bool:
+    """Whether a deal's replica has been proven. Raises `DealFellThrough` if it never will be."""
+    provider_id, name = deal.proposal.provider_id, f"deal {deal.id}"
+    match deal.state:
+        case DealState.PUBLISHED:
+            stage = Stage.PUBLISHED if deal.sector_number is None else Stage.SEALING
+            order.report(Step(stage, provider_id, name))
+            return False
+        case DealState.ACTIVE:
+            order.report(Step(Stage.ACTIVE, provider_id, name))
+            return True
+        case DealState.FAULTY | DealState.COMPLETED:
+            # Proven, and more has happened since: nobody looked for a while.
+            order.report(Step(Stage.ACTIVE, provider_id, f"{name}, {deal.state} by now"))
+            return True
+        case DealState.FAILED | DealState.TERMINATED | DealState.LAPSED:
+            raise DealFellThrough(deal.proposal.cid, f"{name} is {deal.state}")
+
+
+async def _watch_transfer(order: _Order, proposal: DealProposal) -> None:
     """Ask the provider how far it is; once it gave up, free the money at once."""
+    session, provider_id = order.session, proposal.provider_id
     try:
-        status: Status = await session.request_status(proposal)
+        status = await session.request_status(proposal)
     except (NetworkError, PeerError, TimeoutError) as error:
-        session.log(f"provider {proposal.provider_id} does not say how far it is: {error}")
+        session.log(f"provider {provider_id} does not say how far it is: {error}")
         return
-    if status.progress is Progress.DROPPED:
+    if status.progress in (Progress.DROPPED, Progress.UNKNOWN):
         try:
-            await payer.sender.send(CancelProposal(proposal_cid=proposal.cid))
-        except Refused as refusal:
+            await order.payer.sender.send(CancelProposal(proposal_cid=proposal.cid))
+        except LedgerError as refusal:
+            # Published after all, or lapsed: the next block tells.
             session.log(f"proposal {proposal.cid} was not cancelled: {refusal}")
-        raise DealFellThrough(proposal.cid, status.detail)
-    report(
+            return
+        raise DealFellThrough(proposal.cid, status.detail or "the provider does not know it")
+    order.report(
         Step(
-            Stage.TRANSFERRING,
-            proposal.provider_id,
-            status.progress,
-            status.done_bytes,
-            status.total_bytes,
+            Stage.TRANSFERRING, provider_id, status.progress, status.done_bytes, status.total_bytes
         )
     )
 
 
-async def _open_proposals(
-    session: Session, payer: Payer, prepared: Prepared
-) -> list[SignedProposal]:
-    """Return the proposals for this file that already hold money of ours."""
+async def _begun(
+    session: Session, payer: Payer, prepared: Prepared, terms: StorageTerms
+) -> list[tuple[Address, DealProposal]]:
+    """Return the payer's proposals for the file that hold money now, each with its owner.
+
+    Those for a shorter time than is wanted now don't count, nor those whose proofs are missed.
+    """
     deals = await session.ledger.deals(client=payer.address, root_cid=prepared.root_cid)
-    live = {deal.proposal.cid for deal in deals if deal.state.is_live}
-    signed = [
-        signed
-        for signed in session.store.proposals(prepared.root_cid)
-        if signed.proposal.chain_id == session.chain_id
+    begun = [
+        deal.proposal for deal in deals if deal.state in (DealState.PUBLISHED, DealState.ACTIVE)
     ]
-    for provider_id in {one.proposal.provider_id for one in signed}:
+    said = {
+        signed.proposal.cid: signed.proposal
+        for signed in session.store.proposals(prepared.root_cid)
+        if (signed.proposal.chain_id, signed.proposal.client) == (session.chain_id, payer.address)
+    }
+    for provider_id in sorted({proposal.provider_id for proposal in said.values()}):
         reservations = await session.ledger.reservations(provider_id)
-        live |= {reservation.proposal.cid for reservation in reservations}
-    return [one for one in signed if one.proposal.cid in live]
-
-
-def _check_fits(prepared: Prepared, terms: StorageTerms, candidates: tuple[Candidate, ...]) -> None:
-    sizes = largest_piece_bytes(
-        one for one in candidates if terms.sector_size_bytes in (None, _sector_bytes(one))
-    )
-    if sizes and prepared.piece_size_bytes > max(sizes.values()):
-        sector_bytes = max(sizes)
-        raise PieceTooLarge(
-            car_bytes=prepared.car_bytes,
-            payload_bytes_max=sector_bytes // 128 * 127,
-            sector_size=f"{sector_bytes >> 20} MiB",
-        )
-
-
-def _sector_bytes(candidate: Candidate) -> int:
-    return parameters_of(candidate.ask.proof_type).sector_size_bytes
+        begun += [one.proposal for one in reservations if one.proposal.cid in said]
+    return [
+        ((await session.ledger.provider(proposal.provider_id)).owner, proposal)
+        for proposal in begun
+        if proposal.duration_epochs >= terms.duration_epochs
+    ]
