@@ -24,7 +24,7 @@ from litestar.plugins import OpenAPISchemaPlugin
 from litestar.typing import FieldDefinition
 from pydantic import ValidationError
 
-from chain.block import Genesis, LedgerBlock, Receipt, SignedHeader
+from chain.block import Beacon, Genesis, LedgerBlock, Receipt, SignedHeader
 from chain.deal import Deal, Reservation
 from chain.errors import LedgerError, NotFound
 from chain.explain import Explanation
@@ -39,6 +39,7 @@ from chain.units import DealId, Epoch, ProviderId
 from ipfs.cid import CID
 from ipfs.errors import MalformedBytes, PeerError
 from ipfs.record import BigNatural, Record
+from proofs.beacon import randomness
 
 BODY_SECONDS: Final = 60
 """A body that takes longer is a connection held, not a proof sent."""
@@ -58,13 +59,6 @@ class Admitted(Record):
     """A message waits for a block; its receipt, awaited by id, means durable."""
 
     id: CID
-
-
-class Beacon(Record):
-    """The randomness of one closed epoch."""
-
-    epoch: Epoch
-    randomness: bytes
 
 
 class ScalarSchemas(OpenAPISchemaPlugin):
@@ -166,8 +160,11 @@ class ChainController(Controller):
 
     @get("/beacons/{epoch:str}")
     async def beacon(self, epoch: PathNumber, ledger: NamedDependency[LocalLedger]) -> Beacon:
-        """Return the randomness of a closed epoch."""
-        return Beacon(epoch=Epoch(int(epoch)), randomness=await ledger.beacon(Epoch(int(epoch))))
+        """Return the beacon of a closed epoch."""
+        header = (await ledger.header(Epoch(int(epoch)))).header
+        return Beacon(
+            epoch=header.epoch, signature=header.beacon, randomness=randomness(header.beacon)
+        )
 
     @get("/proofs/{cid:str}", media_type="application/octet-stream")
     async def proof(self, cid: FromPath[str], ledger: NamedDependency[LocalLedger]) -> bytes:

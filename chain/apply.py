@@ -36,7 +36,7 @@ from chain.messages import (
     UpdateProvider,
 )
 from chain.provider import Provider
-from chain.sector import Sector, SectorState
+from chain.sector import Sector, SectorState, sector_key
 from chain.units import Atto, Epoch, ProviderId
 from chain.view import Draft, LedgerView, Transition
 
@@ -118,8 +118,17 @@ def charge(view: LedgerView, message: Message) -> Transition:
 
 
 def fee_of(view: LedgerView, message: Message) -> Atto:
-    """Return what the message costs; a valid proof's fee comes back."""
-    return Atto(0) if isinstance(message.body, DrawFaucet) else view.policy.message_fee_atto
+    """Return what the message costs; a valid proof's fee comes back.
+
+    A proof that a sector waits for costs no more than its payer has free: nobody with all of
+    their money locked may lose it for want of a fee that would come back.
+    """
+    if isinstance(message.body, DrawFaucet):
+        return Atto(0)
+    fee_atto = view.policy.message_fee_atto
+    if _is_waited_for(view, message):
+        return min(fee_atto, view.account(fee_payer(view, message)).free_atto)
+    return fee_atto
 
 
 def fee_payer(view: LedgerView, message: Message) -> Address:
@@ -145,6 +154,19 @@ def _spoken_for(message: Message) -> ProviderId | None:
             return ask.provider_id
         case _:
             return None
+
+
+def _is_waited_for(view: LedgerView, message: Message) -> bool:
+    """Whether a message has a proof of a sector that can't go on without one."""
+    match message.body:
+        case ProveCommitSectors(provider_id=provider_id, proofs=proofs):
+            states = {SectorState.PRECOMMITTED}
+        case SubmitWindowPost(provider_id=provider_id, proofs=proofs):
+            states = {SectorState.ACTIVE, SectorState.FAULTY}
+        case _:
+            return False
+    found = (view.get(sector_key(provider_id, proof.number)) for proof in proofs)
+    return any(isinstance(sector, Sector) and sector.state in states for sector in found)
 
 
 def _holds_a_valid_proof(message: Message, settled: Transition) -> bool:

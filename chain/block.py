@@ -1,6 +1,6 @@
 """Blocks: what one epoch settled, under the ledger's signature."""
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -32,8 +32,11 @@ class Genesis(Record):
     """Whose key signs the blocks; also the account that fees go to."""
 
     beacon_public_key: BeaconKey
-    beacon_is_drand: bool = False
-    """False: the ledger's own key, whose operator could know challenges early."""
+    beacon_is_drand: Literal[False] = False
+    """The ledger's own key, whose operator could know challenges early.
+
+    Nothing here follows drand yet, so a genesis that claims it would be believed unchecked.
+    """
 
     timestamp_milliseconds: Annotated[int, Field(ge=0, le=2**53)]
     allocations: tuple[Allocation, ...] = ()
@@ -118,6 +121,14 @@ class SignedHeader(Record):
     def is_signed_by(self, ledger: Address) -> bool:
         """Whether this ledger's key signed it."""
         return is_signed_by(ledger, BLOCK_SIGNATURE, self.header.cid.encode(), self.signature)
+
+
+class Beacon(Record):
+    """The beacon of one closed epoch: its signature, and the 32 bytes that this gives."""
+
+    epoch: Epoch
+    signature: BeaconSignature
+    randomness: bytes
 
 
 class LedgerBlock(Record):

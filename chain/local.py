@@ -59,6 +59,10 @@ class LocalLedger:
         """Return the 32 bytes of randomness of a closed epoch. Raises `NotFound`."""
         return await self._node.read(lambda view: view.beacon(epoch))
 
+    async def header(self, epoch: Epoch) -> SignedHeader:
+        """Return the header of a closed epoch. Raises `NotFound`."""
+        return await self._node.read(lambda view: view.transaction.header(epoch))
+
     async def block(self, epoch: Epoch) -> LedgerBlock:
         """Return an epoch's block. Raises `NotFound`."""
         return await self._node.read(lambda view: view.transaction.block(epoch))

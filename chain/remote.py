@@ -9,7 +9,7 @@ from typing import Any, Final, Self, TypeVar
 import httpx
 from pydantic import TypeAdapter, ValidationError
 
-from chain.block import Genesis, LedgerBlock, Receipt, SignedHeader
+from chain.block import Beacon, Genesis, LedgerBlock, Receipt, SignedHeader
 from chain.deal import Deal, Reservation
 from chain.errors import Expired, LedgerError, NotFound
 from chain.explain import Explanation
@@ -17,12 +17,14 @@ from chain.keys import Address
 from chain.ledger import LedgerUnreachable, SenderState
 from chain.messages import SignedMessage
 from chain.provider import Provider
+from chain.randomness import beacon_message
 from chain.sector import Sector
 from chain.submission import Submission
 from chain.units import DealId, Epoch, ProviderId
 from ipfs.block import Block
 from ipfs.cid import CID
 from ipfs.record import Record
+from proofs import beacon
 
 WAIT_SECONDS: Final = 20
 """How long a request asks the node to wait for news."""
@@ -61,6 +63,9 @@ _REFUSALS: Final = {NotFound.code: NotFoundByLedger, Expired.code: ExpiredByLedg
 class RemoteLedger:
     """The ledger at a URL. An async context manager: it holds connections.
 
+    Heads and beacons are believed when the keys of its genesis signed them; whose genesis that is
+    the caller checks. Everything else is the node's word.
+
     Every call raises `LedgerUnreachable` when the node is down, but for `heads` and `receipt`,
     which wait, say so in the log, and try again.
     """
@@ -68,6 +73,7 @@ class RemoteLedger:
     def __init__(self, url: str) -> None:
         self._url = url.rstrip("/")
         timeout = httpx.Timeout(ANSWER_SECONDS + WAIT_SECONDS, connect=CONNECT_SECONDS)
+        self._genesis: Genesis | None = None
         self._http = httpx.AsyncClient(base_url=f"{self._url}/v1", timeout=timeout, trust_env=False)
 
     async def __aenter__(self) -> Self:
@@ -82,12 +88,14 @@ class RemoteLedger:
         await self._http.aclose()
 
     async def genesis(self) -> Genesis:
-        """Return where the chain began."""
-        return await self._one(Genesis, "/genesis")
+        """Return where the chain began. Asked for once: a chain keeps its genesis."""
+        if self._genesis is None:
+            self._genesis = await self._one(Genesis, "/genesis")
+        return self._genesis
 
     async def head(self) -> SignedHeader:
         """Return the newest block's header."""
-        return await self._one(SignedHeader, "/head")
+        return await self._head()
 
     async def heads(self) -> AsyncIterator[SignedHeader]:
         """Yield the head now, then each newer one; waits while the ledger is down."""
@@ -96,7 +104,7 @@ class RemoteLedger:
         while True:
             query = {"after": epoch, "wait_seconds": WAIT_SECONDS} if epoch >= 0 else {}
             try:
-                head = await self._one(SignedHeader, "/head", **query)
+                head = await self._head(**query)
             except LedgerUnreachable as error:
                 await patience.wait(error)
                 continue
@@ -107,8 +115,15 @@ class RemoteLedger:
 
     async def beacon(self, epoch: Epoch) -> bytes:
         """Return the 32 bytes of randomness of a closed epoch. Raises `NotFound`."""
-        answer = await self._get(f"/beacons/{epoch}")
-        return bytes.fromhex(answer.json()["randomness"])
+        found = _parse(_BEACON, await self._get(f"/beacons/{epoch}"), self._url)
+        genesis = await self.genesis()
+        message = beacon_message(genesis.chain_id, epoch)
+        # Off the event loop: without arkworks it takes most of a second.
+        if not await asyncio.to_thread(
+            beacon.verify, genesis.beacon_public_key, message, found.signature
+        ):
+            raise LedgerUnreachable(self._url, f"not the beacon of {epoch} by the chain's key")
+        return beacon.randomness(found.signature)
 
     async def sender(self, address: Address) -> SenderState:
         """Return the account and the nonce that its next message must carry."""
@@ -190,6 +205,15 @@ class RemoteLedger:
         """Return the provider's sectors, by number."""
         return await self._many(Sector, f"/providers/{provider_id}/sectors")
 
+    async def _head(self, **query: Any) -> SignedHeader:
+        head = await self._one(SignedHeader, "/head", **query)
+        genesis = await self.genesis()
+        if head.header.chain_id != genesis.chain_id or not head.is_signed_by(
+            genesis.ledger_address
+        ):
+            raise LedgerUnreachable(self._url, "not a head signed by the chain's key")
+        return head
+
     async def _one(self, kind: type[Kind], path: str, **query: Any) -> Kind:
         return _parse(TypeAdapter(kind), await self._get(path, **query), self._url)
 
@@ -236,6 +260,7 @@ class _Patience:
 
 Parsed = TypeVar("Parsed")
 _SENDER: Final = TypeAdapter(SenderState)
+_BEACON: Final = TypeAdapter(Beacon)
 
 
 def _parse(kind: TypeAdapter[Parsed], answer: httpx.Response, url: str) -> Parsed:

@@ -13,6 +13,11 @@ Node = Annotated[bytes, Field(min_length=32, max_length=32)]
 """A commitment: one node of 32 bytes."""
 
 
+def sector_key(provider_id: ProviderId, number: SectorNumber) -> str:
+    """Return where the state keeps a sector."""
+    return f"sector/{provider_id:016d}/{number:016d}"
+
+
 class SectorState(StrEnum):
     """Where a sector stands."""
 
@@ -67,7 +72,7 @@ class Sector(Record):
     @property
     def key(self) -> str:
         """Return where the state keeps it."""
-        return f"sector/{self.provider_id:016d}/{self.number:016d}"
+        return sector_key(self.provider_id, self.number)
 
     @property
     def due_epoch(self) -> Epoch | None:

@@ -53,6 +53,11 @@ class Submission(Record):
             raise WrongProofs(str(error)) from error
 
 
+def proofs_bytes_max(policy: Policy) -> int:
+    """Return how long the proofs of a message are together: a batch of the longest."""
+    return policy.prove_commit_batch_max * policy.proof_bytes_max
+
+
 def submission_bytes_max(policy: Policy) -> int:
-    """Return how long a submission can be: a full batch of the longest proofs."""
-    return policy.prove_commit_batch_max * policy.proof_bytes_max + MESSAGE_BYTES_MAX
+    """Return how long a submission can be."""
+    return proofs_bytes_max(policy) + MESSAGE_BYTES_MAX

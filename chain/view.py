@@ -14,7 +14,7 @@ from chain.errors import NotFound
 from chain.keys import Address
 from chain.policy import Policy
 from chain.provider import Provider
-from chain.sector import Sector
+from chain.sector import Sector, sector_key
 from chain.units import Atto, DealId, Epoch, ProviderId, SectorNumber
 from ipfs.cid import CID
 from ipfs.record import Record
@@ -146,7 +146,7 @@ class LedgerView(ABC):
 
     def sector(self, provider_id: ProviderId, number: SectorNumber) -> Sector:
         """Return the sector. Raises `NotFound`."""
-        found = self.get(f"sector/{provider_id:016d}/{number:016d}")
+        found = self.get(sector_key(provider_id, number))
         if not isinstance(found, Sector):
             raise NotFound(f"sector of provider {provider_id}:", number)
         return found

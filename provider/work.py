@@ -4,7 +4,7 @@ So each reads what it needs anew, makes its own changes durable in the order in 
 hold, and has nothing left to do after the ledger has taken its message.
 """
 
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Final, assert_never
 
@@ -32,6 +32,7 @@ from chain.statements import (
     seed_epoch,
     window_statement,
 )
+from chain.submission import proofs_bytes_max
 from chain.units import Epoch, ProviderId, SectorNumber
 from ipfs.block import Block
 from ipfs.blockstore import Blockstore
@@ -151,12 +152,13 @@ async def answer_window(duty: AnswerWindow, shop: Workshop) -> None:
             shop.warn(f"sector {number} can't be proven: {error}")
     if not blocks:
         raise ReplicaLost(f"none of the sectors {duty.numbers} can be proven")
-    body = SubmitWindowPost(
-        provider_id=shop.provider_id,
-        window_epoch=duty.window_epoch,
-        proofs=_sector_proofs(blocks),
-    )
-    _require_done(await shop.sender.send(body, tuple(blocks.values())))
+    for load in _loads(blocks, proofs_bytes_max(shop.policy)):
+        body = SubmitWindowPost(
+            provider_id=shop.provider_id,
+            window_epoch=duty.window_epoch,
+            proofs=_sector_proofs(load),
+        )
+        _require_done(await shop.sender.send(body, tuple(load.values())))
 
 
 async def prove_commit(number: SectorNumber, shop: Workshop) -> None:
@@ -349,7 +351,22 @@ async def _promises(proposal_cids: Sequence[CID], shop: Workshop) -> list[Promis
     return promises
 
 
-def _sector_proofs(blocks: MutableMapping[SectorNumber, Block]) -> tuple[SectorProof, ...]:
+def _loads(
+    blocks: Mapping[SectorNumber, Block], bytes_max: int
+) -> Iterator[dict[SectorNumber, Block]]:
+    """Yield proofs in as many parts as a message can carry; recovering takes long ones."""
+    load: dict[SectorNumber, Block] = {}
+    size_bytes = 0
+    for number, block in blocks.items():
+        if load and size_bytes + len(block.data) > bytes_max:
+            yield load
+            load, size_bytes = {}, 0
+        load[number] = block
+        size_bytes += len(block.data)
+    yield load
+
+
+def _sector_proofs(blocks: Mapping[SectorNumber, Block]) -> tuple[SectorProof, ...]:
     return tuple(
         SectorProof(number=number, proof_cid=block.cid) for number, block in blocks.items()
     )

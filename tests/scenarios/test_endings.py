@@ -4,9 +4,16 @@ import pytest
 
 from chain.deal import DealState
 from chain.errors import LedgerError
-from chain.messages import DrawFaucet, Transfer
+from chain.messages import (
+    DrawFaucet,
+    ProveCommitSectors,
+    SectorProof,
+    SubmitWindowPost,
+    Transfer,
+)
 from chain.sector import SectorState
-from chain.units import Atto
+from chain.units import Atto, Epoch, SectorNumber
+from ipfs.cid import CID, Codec
 from tests.support.world import STORY_POLICY, Person, ProviderPerson, World
 
 PERIOD_EPOCHS = STORY_POLICY.proving_period_epochs
@@ -259,6 +266,51 @@ def test_a_fee_goes_to_the_ledger_and_a_valid_proofs_comes_back() -> None:
     assert bob.free_atto == 10_000 + price_atto - 3 * fee_atto, "register, publish, pre-commit"
     assert world.ledger.account(world.ledger.ledger).balance_atto == 4 * fee_atto
     assert bob.worker.account.balance_atto == 0, "the owner pays for its worker"
+
+
+def proof_of(number: SectorNumber) -> SectorProof:
+    return SectorProof(number=number, proof_cid=CID.of(Codec.RAW, b"not a proof"))
+
+
+def test_a_provider_without_free_money_proves_all_the_same() -> None:
+    world = World(STORY_POLICY.evolve(message_fee_atto=Atto(5)))
+    alice, bob = world.person("alice", atto=10_000), world.provider("bob", atto=10_000)
+    proposal = alice.proposes(bob, periods=4, price_atto_per_epoch=PRICE)
+    alice.reserves(proposal)
+    deal = bob.publishes(proposal)
+    number = bob.seals(deal)
+    bob.does(Transfer(to=alice.address, amount_atto=Atto(bob.free_atto - 5)))
+    assert bob.free_atto == 0
+
+    world.passes_until(proposal.start_epoch)
+    bob.proves_replication(number)
+    assert deal.is_now(DealState.ACTIVE)
+    bob.does(Transfer(to=alice.address, amount_atto=Atto(bob.free_atto - 5)))
+    world.passes_window(deal)
+    assert deal.is_now(DealState.FAULTY)
+
+    assert deal.sector.window_epoch is not None
+    world.passes_until(deal.sector.window_epoch + 1)
+    wrong = bob.window_answer(deal.sector).evolve(proofs=(proof_of(number),))
+    assert bob.worker.says(wrong).fee_atto == 0, "there is nothing to take"
+    bob.answers_windows()
+    assert deal.is_now(DealState.ACTIVE)
+    assert bob.free_atto > 0, "the window was paid, and cost nothing"
+
+
+def test_only_a_proof_that_a_sector_waits_for_needs_no_money() -> None:
+    world = World(STORY_POLICY.evolve(message_fee_atto=Atto(5)))
+    alice, bob = world.person("alice", atto=10_000), world.provider("bob", atto=10_000)
+    deal = alice.stores_with(bob)
+    bob.does(Transfer(to=alice.address, amount_atto=Atto(bob.free_atto - 5)))
+    active, unknown = (proof_of(number) for number in (deal.sector.number, SectorNumber(9)))
+    for body in (
+        ProveCommitSectors(provider_id=bob.id, proofs=(active,)),
+        ProveCommitSectors(provider_id=bob.id, proofs=(unknown,)),
+        SubmitWindowPost(provider_id=bob.id, window_epoch=Epoch(1), proofs=(unknown,)),
+    ):
+        with pytest.raises(LedgerError, match="needs 5"):
+            bob.worker.says(body)
 
 
 def test_a_refused_message_spends_nonce_and_fee_and_nothing_else() -> None:

@@ -207,6 +207,16 @@ def test_a_genesis_pays_nobody_on_another_network() -> None:
         Genesis(policy=MAIN, ledger_address=ADDRESS, allocations=(allocation,), **terms)
 
 
+def test_a_genesis_claims_no_beacon_that_nobody_checks() -> None:
+    genesis = Genesis(
+        policy=MAIN, ledger_address=ADDRESS, beacon_public_key=bytes(48), timestamp_milliseconds=1
+    )
+    assert not genesis.beacon_is_drand
+    fields = genesis.model_dump() | {"beacon_is_drand": True}
+    with pytest.raises(ValidationError, match="beacon_is_drand"):
+        Genesis.model_validate(fields)
+
+
 def test_a_receipt_without_a_code_is_done() -> None:
     receipt = Receipt(message_id=SOME_CID, epoch=Epoch(1), fee_atto=Atto(0))
     assert receipt.is_done

@@ -115,6 +115,32 @@ async def test_a_ledger_that_is_down_is_said_to_be(tmp_path: Path) -> None:
             await ledger.head()
 
 
+async def test_another_key_is_not_believed_at_the_same_address(
+    on: SteppedLedger, tmp_path: Path
+) -> None:
+    await on.closes()
+    async with AsyncExitStack() as stack:
+        first = await stack.enter_async_context(AsyncExitStack())
+        app = create_app(on.node)
+        url = await first.enter_async_context(http.serving(app, host="127.0.0.1", port=0))
+        remote = await stack.enter_async_context(RemoteLedger(url))
+        assert await remote.head() == on.node.head
+        await remote.beacon(Epoch(1))
+        await first.aclose()
+
+        other = stack.enter_context(stepped_ledger(tmp_path / "other"))
+        await other.closes(3)
+        port = int(url.rpartition(":")[2])
+        app = create_app(other.node)
+        await stack.enter_async_context(http.serving(app, host="127.0.0.1", port=port))
+        with pytest.raises(LedgerUnreachable, match="signed by the chain's key"):
+            await remote.head()
+        with pytest.raises(LedgerUnreachable, match="beacon of 1"):
+            await remote.beacon(Epoch(1))
+        joined = await stack.enter_async_context(RemoteLedger(url))
+        assert await joined.head() == other.node.head
+
+
 async def test_heads_and_receipts_outlive_the_ledger(
     on: SteppedLedger, caplog: pytest.LogCaptureFixture
 ) -> None:
