@@ -249,12 +249,13 @@ def _told_quote(
         )
         for offer in agreed.chosen
     ]
+    copies = "1 copy" if len(agreed.chosen) == 1 else f"{len(agreed.chosen)} copies"
     text = (
         f"{prepared.root_cid}\n"
         f"{format_bytes(prepared.content_bytes)}, a piece of "
         f"{format_bytes(prepared.piece_size_bytes)}, for {lasting}\n"
         f"{table(('provider', 'price (tokens)', 'its collateral'), rows)}\n"
-        f"Total for {len(agreed.chosen)} copies: {format_amount(agreed.total_atto)} tokens, "
+        f"Total for {copies}: {format_amount(agreed.total_atto)} tokens, "
         "exactly; what is not proven comes back."
     )
     fields = {
@@ -281,7 +282,7 @@ def _watcher(out: Output) -> "Callable[[Step], None]":
             return
         is_new = told.get(step.provider_id) != news
         told[step.provider_id] = news
-        detail = f": {step.detail}" if step.detail else ""
+        detail = f": {step.detail}" if step.detail not in ("", step.stage) else ""
         out.event(
             "step",
             f"provider {step.provider_id}: {step.stage}{detail}" if is_new else "",

@@ -53,7 +53,6 @@ def demo(
     """
 
     async def work(out: Output) -> None:
-        stop_on_sigterm()
         folder = Path(tempfile.mkdtemp(prefix="holdfast-demo-"))
         try:
             source = path if path is not None else write_sample(folder)
@@ -65,13 +64,6 @@ def demo(
                 shutil.rmtree(folder, ignore_errors=True)
 
     finish(as_json, work)
-
-
-def stop_on_sigterm() -> None:
-    """Let SIGTERM end this task as Ctrl-C does, so that nothing is left running."""
-    task = asyncio.current_task()
-    assert task is not None, "called from a task"
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
 
 
 @dataclass(slots=True)
@@ -181,11 +173,10 @@ class Demo:
 
     def _tell_step(self, event: dict[str, Any]) -> None:
         fields = _without_type(event)
+        detail = event["detail"]
         if event["stage"] == "transferring" and event["total_bytes"]:
             done, total = event["done_bytes"], event["total_bytes"]
-            detail = f"{event['detail']}, {format_bytes(done)} of {format_bytes(total)}"
-        else:
-            detail = event["detail"]
+            detail = f"{format_bytes(done)} of {format_bytes(total)}"
         told = f"provider {event['provider_id']}: {event['stage']}{': ' if detail else ''}{detail}"
         self.say("step", told, **fields)
 

@@ -13,11 +13,13 @@ NETWORK: Final = 7
 VERIFICATION_FAILED: Final = 8
 NO_WALLET: Final = 10
 LOCKED: Final = 11
+TERMINATED: Final = 143
+"""128 and the number of SIGTERM, as shells count."""
 
 HELP: Final = (
     "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 4 not found, 5 not allowed, "
     "6 not enough money, 7 network (try again), 8 verification failed, 10 no wallet, "
-    "11 folder in use, 130 interrupted."
+    "11 folder in use, 130 interrupted, 143 terminated."
 )
 
 _BY_CODE: Final[Mapping[str, int]] = {

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -79,7 +80,7 @@ def finish(as_json: bool, work: Callable[[Output], Coroutine[Any, Any, T]]) -> T
     """Run a command's work to its end; an error that is an answer ends it with its exit code."""
     out = Output(as_json)
     try:
-        return asyncio.run(work(out))
+        return asyncio.run(_stoppable(work(out)))
     except BaseException as error:
         cause = _only_cause(error)
         code = exits.code_of(cause)
@@ -87,6 +88,27 @@ def finish(as_json: bool, work: Callable[[Output], Coroutine[Any, Any, T]]) -> T
             raise
         out.error(code, str(cause))
         raise typer.Exit(exits.exit_status(code)) from error
+
+
+async def _stoppable(work: Coroutine[Any, Any, T]) -> T:
+    """Let SIGTERM, which supervisors send, end the work in order, as Ctrl-C does."""
+    task = asyncio.current_task()
+    assert task is not None, "asyncio.run makes a task"
+    loop, was_told = asyncio.get_running_loop(), asyncio.Event()
+
+    def stop() -> None:
+        was_told.set()
+        task.cancel()
+
+    loop.add_signal_handler(signal.SIGTERM, stop)
+    try:
+        return await work
+    except asyncio.CancelledError:
+        if was_told.is_set():
+            raise typer.Exit(exits.TERMINATED) from None
+        raise
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)
 
 
 def set_verbosity(verbosity: int) -> None:

@@ -173,6 +173,18 @@ def test_a_ledger_that_is_down_is_said_so(tmp_path: Path) -> None:
     assert "is it running?" in done.objects[-1]["detail"]
 
 
+def test_a_supervisors_sigterm_ends_processes_in_order(tmp_path: Path) -> None:
+    ledger, provider = User(tmp_path / "ledger"), User(tmp_path / "provider")
+    with ledger.runs("ledger", "serve", "--port", "0") as ledger_process:
+        provider.ledger_url = ledger_process.ready["url"]
+        provider.says("provider", "init").result  # noqa: B018
+        with provider.runs("provider", "run") as provider_process:
+            assert provider_process.end(signal.SIGTERM) == 143
+            assert provider.says("provider", "status").error_code == "provider-stopped"
+        assert ledger_process.end(signal.SIGTERM) == 143
+    assert ledger.says("ledger", "audit").result["blocks"] > 0
+
+
 def test_killed_processes_go_on_where_they_were(tmp_path: Path) -> None:
     """Kill the ledger and the provider while a deal is under way; start both; it becomes active."""
     ledger, provider = User(tmp_path / "ledger"), User(tmp_path / "provider")
@@ -182,6 +194,7 @@ def test_killed_processes_go_on_where_they_were(tmp_path: Path) -> None:
         provider.ledger_url = url
         provider.says("provider", "init").result  # noqa: B018
         alice = User(tmp_path / "alice", url)
+        alice.sets("client", "transfer_seconds_min = 60")
         alice.says("wallet", "new").result  # noqa: B018
         alice.says("wallet", "faucet").result  # noqa: B018
         file = tmp_path / "file.bin"

@@ -58,6 +58,11 @@ class User:
         ledger = {} if self.ledger_url is None else {"HOLDFAST_LEDGER_URL": self.ledger_url}
         return {**os.environ, "HOLDFAST_HOME": str(self.home), **ledger}
 
+    def sets(self, role: str, *lines: str) -> None:
+        """Write the settings file of a role."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        (self.home / f"{role}.toml").write_text("".join(f"{line}\n" for line in lines))
+
     def says(self, *arguments: str) -> Done:
         """Run a command with --json to its end."""
         done = subprocess.run(
