@@ -123,6 +123,9 @@ class RejectCode(StrEnum):
     """It starts before a sector could be sealed, or too far ahead."""
 
     COLLATERAL = "collateral"
+    FUNDS = "funds"
+    """The client's account does not have the price now: reserving it would be refused."""
+
     NO_SPACE = "no-space"
     BUSY = "busy"
     """Try again later: too much is under way."""

@@ -122,9 +122,19 @@ def capacity_left(
 
 
 def decide(
-    proposal: DealProposal, *, ask: Ask, policy: Policy, head_epoch: Epoch, capacity: Capacity
+    proposal: DealProposal,
+    *,
+    ask: Ask,
+    policy: Policy,
+    head_epoch: Epoch,
+    capacity: Capacity,
+    client_free_atto: int,
 ) -> Objection | None:
-    """Return why not to accept, None to accept. The first objection in a fixed order counts."""
+    """Return why not to accept, None to accept. The first objection in a fixed order counts.
+
+    client_free_atto:  of the client's account; without the price there, promises would be free
+                       to ask for, and would fill the places of those who pay
+    """
     rule = policy.sector_rule(ask.proof_type)
     if rule is None:
         return Objection(
@@ -134,7 +144,7 @@ def decide(
         _object_to_piece(proposal, ask)
         or _object_to_time(proposal, ask, policy, rule, head_epoch)
         or _object_to_money(proposal, ask, policy)
-        or _object_for_lack(proposal, ask, capacity)
+        or _object_for_lack(proposal, ask, capacity, client_free_atto)
     )
 
 
@@ -202,7 +212,12 @@ def _object_to_money(proposal: DealProposal, ask: Ask, policy: Policy) -> Object
     return None
 
 
-def _object_for_lack(proposal: DealProposal, ask: Ask, capacity: Capacity) -> Objection | None:
+def _object_for_lack(
+    proposal: DealProposal, ask: Ask, capacity: Capacity, client_free_atto: int
+) -> Objection | None:
+    if client_free_atto < proposal.payment_atto:
+        reason = f"{proposal.client} has {client_free_atto} atto free, the price is "
+        return Objection(RejectCode.FUNDS, f"{reason}{proposal.payment_atto}")
     if capacity.fetches_open >= capacity.fetches_open_max:
         return Objection(RejectCode.BUSY, f"{capacity.fetches_open} pieces are still to come")
     needed_bytes = proposal.piece_size_bytes + sector_bytes(ask.proof_type)

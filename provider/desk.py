@@ -121,7 +121,8 @@ class Desk:
     async def _decide(self, propose: Propose, negotiation: ProviderNegotiation) -> None:
         facts = self.facts
         try:
-            account = (await self._shop.ledger.sender(self._owner)).account
+            owner = (await self._shop.ledger.sender(self._owner)).account
+            client = (await self._shop.ledger.sender(propose.proposal.client)).account
         except LedgerUnreachable as error:
             negotiation.reject(RejectCode.BUSY, str(error))
             return
@@ -130,7 +131,8 @@ class Desk:
             ask=self.ask,
             policy=facts.policy,
             head_epoch=facts.head_epoch,
-            capacity=await self._capacity(free_atto=account.free_atto),
+            capacity=await self._capacity(free_atto=owner.free_atto),
+            client_free_atto=client.free_atto,
         )
         if objection is not None:
             negotiation.reject(objection.code, objection.reason)

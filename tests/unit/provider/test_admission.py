@@ -36,9 +36,22 @@ def good(**changes: Any) -> DealProposal:
     return deal_proposal(**{"collateral_atto": LEAST_COLLATERAL, **changes})
 
 
-def decided(proposal: DealProposal, capacity: Capacity = ROOM, **changes: Any) -> Objection | None:
+def decided(
+    proposal: DealProposal,
+    capacity: Capacity = ROOM,
+    *,
+    client_free_atto: int = 10**9,
+    **changes: Any,
+) -> Objection | None:
     offered = ask(**{"duration_epochs_max": 200, "piece_size_bytes_min": 256, **changes})
-    return decide(proposal, ask=offered, policy=DEV, head_epoch=HEAD, capacity=capacity)
+    return decide(
+        proposal,
+        ask=offered,
+        policy=DEV,
+        head_epoch=HEAD,
+        capacity=capacity,
+        client_free_atto=client_free_atto,
+    )
 
 
 def room(**changes: int) -> Capacity:
@@ -170,3 +183,11 @@ def test_what_was_promised_is_not_promised_again() -> None:
     by_disk = left(limit_bytes=10**12, disk_free_bytes=10**9)
     scratch = sealing_bytes(ProofType.SDR_8MIB)
     assert by_disk.free_bytes == 10**9 - 2 * sector - piece - scratch
+
+
+def test_whoever_could_not_pay_the_price_takes_nobodys_place() -> None:
+    price_atto = good().payment_atto
+    poor = decided(good(), client_free_atto=price_atto - 1)
+    assert poor is not None
+    assert poor.code is RejectCode.FUNDS
+    assert decided(good(), client_free_atto=price_atto) is None
