@@ -20,6 +20,11 @@ def encode_varint_field(number: int, value: int) -> bytes:
     return varint.encode(number << 3 | VARINT) + _encode_uint64(value)
 
 
+def encode_fixed32_field(number: int, value: int) -> bytes:
+    """Return one field of four bytes, 0 <= value < 2^32."""
+    return varint.encode(number << 3 | FIXED32) + value.to_bytes(4, "little")
+
+
 def encode_bytes_field(number: int, value: bytes) -> bytes:
     """Return one length-delimited field."""
     return varint.encode(number << 3 | BYTES) + varint.encode(len(value)) + value

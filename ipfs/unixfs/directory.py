@@ -1,34 +1,35 @@
-"""Plain directories: one DAG-PB node, links sorted by name."""
+"""Directories as they are made: one node with links sorted by name, or shards if it is large."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from ipfs.dag_pb import PBLink, PBNode
-from ipfs.unixfs.errors import DirectoryTooLarge
-from ipfs.unixfs.node import Header, NodeType
+from ipfs.unixfs.hamt import build_shards
+from ipfs.unixfs.header import Header, Metadata, NodeType
 from ipfs.unixfs.profiles import DirectorySize, ImportSettings
 
 
-def directory_node(path: str, links: Iterable[PBLink], settings: ImportSettings) -> PBNode:
-    """Return the node of a directory, its links sorted by the bytes of their names.
+def build_directory(
+    links: Iterable[PBLink],
+    metadata: Metadata,
+    settings: ImportSettings,
+    *,
+    add_node: Callable[[Header, tuple[PBLink, ...]], PBLink],
+) -> PBLink:
+    """Return the nameless link to a directory of these links, sharded where Kubo would.
 
-    path:  for the error message only
-    Raises `DirectoryTooLarge` where Kubo would shard.
+    add_node:  makes the node of a header and its links, and returns the nameless link to it
+    Raises `EntryUnsupported` for names that no number of shards tells apart.
     """
     ordered = tuple(sorted(links, key=lambda link: (link.name or "").encode()))
-    node = PBNode(ordered, Header(NodeType.DIRECTORY).encode())
-    size_bytes = _size_bytes(node, settings.directory_size)
-    if size_bytes > settings.directory_bytes_max:
-        raise DirectoryTooLarge(
-            path, size_bytes=size_bytes, size_bytes_max=settings.directory_bytes_max
-        )
-    return node
+    header = Header(NodeType.DIRECTORY, metadata=metadata)
+    if _size_bytes(header, ordered, settings.directory_size) > settings.directory_bytes_max:
+        return build_shards(ordered, metadata, add_node=add_node)
+    return add_node(header, ordered)
 
 
-def _size_bytes(node: PBNode, measure: DirectorySize) -> int:
+def _size_bytes(header: Header, links: tuple[PBLink, ...], measure: DirectorySize) -> int:
     match measure:
         case DirectorySize.BLOCK:
-            return len(node.encode())
+            return len(PBNode(links, header.encode()).encode())
         case DirectorySize.LINKS:
-            return sum(
-                len((link.name or "").encode()) + len(link.cid.encode()) for link in node.links
-            )
+            return sum(len((link.name or "").encode()) + len(link.cid.encode()) for link in links)

@@ -3,18 +3,25 @@
 import os
 import stat
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
-from ipfs.blockstore import Blockstore
+from ipfs.byte_source import ByteSource
 from ipfs.unixfs.errors import EntryUnsupported, UnsafeEntry
-from ipfs.unixfs.importer import Imported, Importer
+from ipfs.unixfs.header import Metadata
+from ipfs.unixfs.importer import BlockSink, Imported, Importer, import_file
 from ipfs.unixfs.node import check_name, check_target
 from ipfs.unixfs.profiles import UNIXFS_V1_2025, ImportSettings
+
+_THREADS: Final = 3
+"""Two to hash and one to put; the caller's own reads."""
 
 
 def import_path(
     path: Path,
-    store: Blockstore,
+    store: BlockSink,
     settings: ImportSettings = UNIXFS_V1_2025,
     *,
     on_progress: Callable[[int], None] = lambda _: None,
@@ -26,25 +33,46 @@ def import_path(
     anything is paid. All blocks are in the store when this returns.
 
     on_progress:  called with the bytes read so far
-    Raises `EntryUnsupported`, `DirectoryTooLarge`, and `OSError` for what cannot be read.
+    Raises `EntryUnsupported`, and `OSError` for what cannot be read.
     """
-    importer = Importer(store, settings, on_progress=on_progress)
-    root = _add(importer, path, ())
-    importer.flush()
+    with ThreadPoolExecutor(_THREADS) as workers:
+        importer = Importer(store, settings, on_progress=on_progress, workers=workers)
+        root = _add(importer, path, (), settings)
+        importer.flush()
     return root
 
 
-def _add(importer: Importer, path: Path, names: tuple[str, ...]) -> Imported:
-    mode = path.lstat().st_mode
-    if stat.S_ISREG(mode):
+def import_stream(
+    source: ByteSource,
+    store: BlockSink,
+    settings: ImportSettings = UNIXFS_V1_2025,
+    *,
+    on_progress: Callable[[int], None] = lambda _: None,
+) -> Imported:
+    """Import one file from a stream, as `import_path` does: a pipe, standard input."""
+    with ThreadPoolExecutor(_THREADS) as workers:
+        return import_file(source, store, settings, on_progress=on_progress, workers=workers)
+
+
+def _add(
+    importer: Importer, path: Path, names: tuple[str, ...], settings: ImportSettings
+) -> Imported:
+    status = path.lstat()
+    metadata = Metadata(
+        mode=stat.S_IMODE(status.st_mode) if settings.keep_mode else None,
+        mtime_ns=status.st_mtime_ns if settings.keep_mtime else None,
+    )
+    if stat.S_ISREG(status.st_mode):
         with path.open("rb", buffering=0) as file:
-            return importer.add_file(file)
-    if stat.S_ISLNK(mode):
-        return importer.add_symlink(_target(path, names))
-    if not stat.S_ISDIR(mode):
+            return importer.add_file(file, metadata)
+    if stat.S_ISLNK(status.st_mode):
+        return importer.add_symlink(_target(path, names), replace(metadata, mode=None))
+    if not stat.S_ISDIR(status.st_mode):
         raise EntryUnsupported(str(path), "not a file, a folder or a symbolic link")
-    children = ((name, _add(importer, path / name, (*names, name))) for name in _names(path))
-    return importer.add_directory(str(path), children)
+    children = (
+        (name, _add(importer, path / name, (*names, name), settings)) for name in _names(path)
+    )
+    return importer.add_directory(children, metadata)
 
 
 def _names(folder: Path) -> Iterator[str]:

@@ -4,6 +4,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +14,31 @@ from ipfs.block import Block
 from ipfs.blockstore import Blockstore
 from ipfs.cid import CID
 from ipfs.dag import inline_block
-from ipfs.errors import LimitExceeded, MalformedBytes
+from ipfs.errors import LimitExceeded
+from ipfs.plan import run
 from ipfs.unixfs.errors import UnsafeEntry
-from ipfs.unixfs.node import Directory, File, Symlink, check_target, read_node
+from ipfs.unixfs.header import Metadata
+from ipfs.unixfs.node import (
+    Directory,
+    Entry,
+    File,
+    Node,
+    Shard,
+    Symlink,
+    check_target,
+    read_node,
+)
+from ipfs.unixfs.ranges import RangeReader
+from ipfs.unixfs.tree import entries_of
 
-FILE_DEPTH_MAX: Final = 64
-"""Levels of nodes in one file; 1024 links a node pass 2^63 bytes after seven."""
+_READ_AHEAD_BLOCKS: Final = 8
+_READERS: Final = 2
+
+_PERMISSION_BITS: Final = 0o777
+"""Never setuid, setgid or sticky, whatever the node says."""
+
+_MTIMES_NS: Final = range(-(1 << 63), 1 << 63)
+"""What a system call takes; another time is not restored."""
 
 _NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -51,41 +71,57 @@ def export(
     """Write the file or folder to `out_path`, whole or not at all.
 
     It grows under a temporary name beside `out_path` and is renamed when complete. An empty
-    folder at `out_path` is replaced; anything else there raises `TargetExists`.
+    folder at `out_path` is replaced; anything else there raises `TargetExists`. Permissions and
+    times are restored where the DAG has them, setuid, setgid and sticky bits never.
 
     on_progress:  called with the bytes written so far
     Raises `BlockNotFound` where the DAG is not whole; `MalformedBytes`, `LimitExceeded`,
-    `ShardingUnsupported`, `UnsafeEntry` (which lists the entry) for a DAG that is not to be
-    written; `OSError`.
+    `UnsafeEntry` (which lists the entry) for a DAG that is not to be written; `OSError`.
     """
     require_free(out_path)
-    writer = _Writer(store, limits, on_progress)
-    with _temporary_sibling(out_path) as (folder_fd, name):
+    with (
+        ThreadPoolExecutor(_READERS) as readers,
+        _temporary_sibling(out_path) as (folder_fd, name),
+    ):
+        writer = _Writer(_ReadAhead(store, readers), limits, on_progress)
         writer.write(root, folder_fd, name, ())
         os.rename(name, out_path.name, src_dir_fd=folder_fd, dst_dir_fd=folder_fd)
 
 
-def read_file(store: Blockstore, root: CID) -> Iterator[bytes]:
-    """Yield the bytes of a file, a block at a time, every size checked.
+class _ReadAhead:
+    """Gets blocks from a store, and those of a file a few ahead of the one that is due."""
 
-    Raises `BlockNotFound`, `MalformedBytes`, `LimitExceeded`.
-    """
-    node = read_node(_load(store, root))
-    if not isinstance(node, File):
-        raise MalformedBytes("UnixFS", "not a file")
-    return _file_bytes(store, node)
+    def __init__(self, store: Blockstore, readers: ThreadPoolExecutor) -> None:
+        self._store = store
+        self._readers = readers
+
+    def get(self, cid: CID) -> Block:
+        """Return one block now."""
+        return inline_block(cid) or self._store.get(cid)
+
+    def file_bytes(self, root: CID) -> Iterator[bytes]:
+        """Yield the bytes of a file, a block at a time, every size checked."""
+        reader = RangeReader(root)
+        under_way: dict[CID, Future[Block]] = {}
+        while wanted := reader.wanted(_READ_AHEAD_BLOCKS):
+            if len(wanted) > 1:
+                for cid in set(wanted) - under_way.keys():
+                    under_way[cid] = self._readers.submit(self.get, cid)
+            due = under_way.pop(wanted[0], None)
+            if data := reader.receive(due.result() if due else self.get(wanted[0])):
+                yield data
 
 
 class _Writer:
     """Counts what it writes; each entry is new, so nothing is ever written through a link."""
 
     def __init__(
-        self, store: Blockstore, limits: ExportLimits, on_progress: Callable[[int], None]
+        self, blocks: _ReadAhead, limits: ExportLimits, on_progress: Callable[[int], None]
     ) -> None:
-        self._store = store
+        self._blocks = blocks
         self._limits = limits
         self._on_progress = on_progress
-        self._entries = 0
+        self._entry_count = 0
         self._written_bytes = 0
         self._promised_bytes = 0
 
@@ -94,33 +130,34 @@ class _Writer:
 
         path:  where the node is in the DAG, for messages and for judging links
         """
-        self._entries += 1
-        if self._entries > self._limits.entries_max:
+        self._entry_count += 1
+        if self._entry_count > self._limits.entries_max:
             raise LimitExceeded(
-                "entries of a folder", limit=self._limits.entries_max, asked=self._entries
+                "entries of a folder", limit=self._limits.entries_max, asked=self._entry_count
             )
         node = self._node(cid, path)
         try:
             match node:
                 case File():
-                    self._write_file(node, folder_fd, name)
-                case Directory():
+                    self._write_file(cid, node, folder_fd, name)
+                case Directory() | Shard():
                     self._write_folder(node, folder_fd, name, path)
                 case Symlink():
                     check_target(node.target, path=path)
                     os.symlink(node.target, name, dir_fd=folder_fd)
+                    _restore_link(node.metadata, folder_fd, name)
                 case _:
                     assert_never(node)
         except FileExistsError as error:
             raise UnsafeEntry("/".join(path), "the same name as another entry, here") from error
 
-    def _node(self, cid: CID, path: tuple[str, ...]) -> File | Directory | Symlink:
+    def _node(self, cid: CID, path: tuple[str, ...]) -> Node:
         try:
-            return read_node(_load(self._store, cid))
+            return read_node(self._blocks.get(cid))
         except UnsafeEntry as error:
             raise UnsafeEntry("/".join((*path, error.path)), error.reason) from error
 
-    def _write_file(self, file: File, folder_fd: int, name: str) -> None:
+    def _write_file(self, cid: CID, file: File, folder_fd: int, name: str) -> None:
         self._promised_bytes += file.size_bytes
         if self._promised_bytes > self._limits.content_bytes_max:
             raise LimitExceeded(
@@ -129,13 +166,15 @@ class _Writer:
                 asked=self._promised_bytes,
             )
         with os.fdopen(os.open(name, _NEW_FILE, 0o666, dir_fd=folder_fd), "wb") as out:
-            for data in _file_bytes(self._store, file):
+            for data in self._blocks.file_bytes(cid) if file.parts else filter(None, [file.data]):
                 out.write(data)
                 self._written_bytes += len(data)
                 self._on_progress(self._written_bytes)
+            out.flush()
+            _restore(file.metadata, out.fileno())
 
     def _write_folder(
-        self, directory: Directory, folder_fd: int, name: str, path: tuple[str, ...]
+        self, folder: Directory | Shard, folder_fd: int, name: str, path: tuple[str, ...]
     ) -> None:
         if len(path) >= self._limits.folder_depth_max:
             raise LimitExceeded(
@@ -144,36 +183,31 @@ class _Writer:
         os.mkdir(name, dir_fd=folder_fd)
         inner_fd = os.open(name, _FOLDER, dir_fd=folder_fd)
         try:
-            for entry in directory.entries:
+            for entry in self._entries(folder, path):
                 self.write(entry.cid, inner_fd, entry.name, (*path, entry.name))
+            _restore(folder.metadata, inner_fd)
         finally:
             os.close(inner_fd)
 
-
-def _file_bytes(store: Blockstore, root: File) -> Iterator[bytes]:
-    ahead = [iter(root.parts)]
-    if root.data:
-        yield root.data
-    while ahead:
-        part = next(ahead[-1], None)
-        if part is None:
-            ahead.pop()
-            continue
-        node = read_node(_load(store, part.cid))
-        if not isinstance(node, File):
-            raise MalformedBytes("UnixFS", "a part of a file that is no file")
-        if node.size_bytes != part.size_bytes:
-            raise MalformedBytes("UnixFS", f"{node.size_bytes} bytes, {part.size_bytes} claimed")
-        if node.data:
-            yield node.data
-        if node.parts:
-            if len(ahead) >= FILE_DEPTH_MAX:
-                raise LimitExceeded("depth of a file", limit=FILE_DEPTH_MAX, asked=len(ahead) + 1)
-            ahead.append(iter(node.parts))
+    def _entries(self, folder: Directory | Shard, path: tuple[str, ...]) -> tuple[Entry, ...]:
+        plan = entries_of(folder, entries_max=self._limits.entries_max)
+        try:
+            return run(plan, self._blocks.get)
+        except UnsafeEntry as error:
+            raise UnsafeEntry("/".join((*path, error.path)), error.reason) from error
 
 
-def _load(store: Blockstore, cid: CID) -> Block:
-    return inline_block(cid) or store.get(cid)
+def _restore(metadata: Metadata, entry_fd: int) -> None:
+    if metadata.mode is not None:
+        os.fchmod(entry_fd, metadata.mode & _PERMISSION_BITS)
+    if metadata.mtime_ns is not None and metadata.mtime_ns in _MTIMES_NS:
+        os.utime(entry_fd, ns=(metadata.mtime_ns, metadata.mtime_ns))
+
+
+def _restore_link(metadata: Metadata, folder_fd: int, name: str) -> None:
+    if metadata.mtime_ns is not None and metadata.mtime_ns in _MTIMES_NS:
+        times_ns = (metadata.mtime_ns, metadata.mtime_ns)
+        os.utime(name, ns=times_ns, dir_fd=folder_fd, follow_symlinks=False)
 
 
 def require_free(out_path: Path) -> None:
@@ -197,7 +231,17 @@ def _temporary_sibling(out_path: Path) -> Iterator[tuple[int, str]]:
     finally:
         sibling = out_path.parent / name
         if sibling.is_dir() and not sibling.is_symlink():
-            shutil.rmtree(sibling)
+            _remove_folder(sibling)
         else:
             sibling.unlink(missing_ok=True)
         os.close(folder_fd)
+
+
+def _remove_folder(folder: Path) -> None:
+    """Remove a folder whose folders may by now be read-only."""
+    folder.chmod(0o700)
+    for parent, names, _ in os.walk(folder):
+        for path in (Path(parent, name) for name in names):
+            if not path.is_symlink():
+                path.chmod(0o700)
+    shutil.rmtree(folder)

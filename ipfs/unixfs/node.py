@@ -1,21 +1,20 @@
 """UnixFS nodes: what a block says about files and folders (specs.ipfs.tech/unixfs).
 
-`Header` is the protobuf message in a DAG-PB node's data; `read_node` checks that header and
-links agree, and returns what the node *is*.
+`read_node` checks that a node's header and its links agree, and returns what the node *is*.
 """
 
 import unicodedata
 from dataclasses import dataclass
-from enum import IntEnum
 from itertools import takewhile
-from typing import Final, Self, assert_never
+from typing import Final, assert_never
 
-from ipfs import protobuf
 from ipfs.block import Block
 from ipfs.cid import CID, Codec
 from ipfs.dag_pb import PBLink, PBNode
 from ipfs.errors import MalformedBytes
-from ipfs.unixfs.errors import ShardingUnsupported, UnsafeEntry
+from ipfs.unixfs.errors import UnsafeEntry
+from ipfs.unixfs.hamt import FANOUT_MAX, HASH_MURMUR3_X64_64, bucket_digits
+from ipfs.unixfs.header import NO_METADATA, Header, Metadata, NodeType
 
 NAME_BYTES_MAX: Final = 255
 """What file systems take (Linux NAME_MAX)."""
@@ -23,68 +22,7 @@ NAME_BYTES_MAX: Final = 255
 _TARGET_BYTES_MAX: Final = 4096
 """Linux PATH_MAX."""
 
-
-class NodeType(IntEnum):
-    """The type field of the header."""
-
-    RAW = 0
-    DIRECTORY = 1
-    FILE = 2
-    METADATA = 3
-    SYMLINK = 4
-    HAMT_SHARD = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """The protobuf message `Data` of UnixFS; None means that the field is absent."""
-
-    type: NodeType
-    data: bytes | None = None
-    file_bytes: int | None = None
-    block_bytes: tuple[int, ...] = ()
-
-    def encode(self) -> bytes:
-        """Return the message, its fields in order of their numbers, as Kubo writes it."""
-        out = bytearray(protobuf.encode_varint_field(1, self.type))
-        if self.data is not None:
-            out += protobuf.encode_bytes_field(2, self.data)
-        if self.file_bytes is not None:
-            out += protobuf.encode_varint_field(3, self.file_bytes)
-        for size_bytes in self.block_bytes:
-            out += protobuf.encode_varint_field(4, size_bytes)
-        return bytes(out)
-
-    @classmethod
-    def decode(cls, data: bytes) -> Self:
-        """Return the header. Raises `MalformedBytes`.
-
-        Fields 5 to 8 (sharding, mode, mtime) and unknown ones are passed over: they do not change
-        the content.
-        """
-        node_type: NodeType | None = None
-        content: bytes | None = None
-        file_bytes: int | None = None
-        block_bytes: list[int] = []
-        seen: set[int] = set()
-        for number, _, value in protobuf.fields(data):
-            if number in seen and number != 4:
-                raise MalformedBytes("UnixFS", f"field {number} twice")
-            seen.add(number)
-            match number:
-                case 1:
-                    node_type = _node_type(protobuf.expect_int(value, "UnixFS"))
-                case 2:
-                    content = protobuf.expect_bytes(value, "UnixFS")
-                case 3:
-                    file_bytes = protobuf.expect_int(value, "UnixFS")
-                case 4:
-                    block_bytes.append(protobuf.expect_int(value, "UnixFS"))
-                case _:
-                    pass
-        if node_type is None:
-            raise MalformedBytes("UnixFS", "no type")
-        return cls(node_type, content, file_bytes, tuple(block_bytes))
+_UPPER_HEX: Final = frozenset("0123456789ABCDEF")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +39,7 @@ class File:
 
     data: bytes
     parts: tuple[Part, ...] = ()
+    metadata: Metadata = NO_METADATA
 
     @property
     def size_bytes(self) -> int:
@@ -121,6 +60,29 @@ class Directory:
     """A plain directory; its names are safe to write to a disk and differ from each other."""
 
     entries: tuple[Entry, ...]
+    metadata: Metadata = NO_METADATA
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A place of a shard that is taken: by an entry, or by a shard below, which has no name."""
+
+    index: int
+    name: str
+    cid: CID
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A sharded directory, or a part of one; `ipfs.unixfs.tree` reads what is below.
+
+    Its names are safe to write to a disk; whether they are in their buckets depends on how far
+    the shard is from the root.
+    """
+
+    fanout: int
+    buckets: tuple[Bucket, ...]
+    metadata: Metadata = NO_METADATA
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,16 +90,17 @@ class Symlink:
     """A symbolic link; where it points is for the reader to judge."""
 
     target: str
+    metadata: Metadata = NO_METADATA
 
 
-Node = File | Directory | Symlink
+Node = File | Directory | Shard | Symlink
 
 
 def read_node(block: Block) -> Node:
     """Return what the block is.
 
-    Raises `MalformedBytes` where sizes and links disagree, `UnsafeEntry` for a name that no
-    directory may hold, `ShardingUnsupported`.
+    Raises `MalformedBytes` where header and links disagree, `UnsafeEntry` for a name that no
+    directory may hold.
     """
     match block.cid.codec:
         case Codec.RAW:
@@ -153,11 +116,11 @@ def read_node(block: Block) -> Node:
         case NodeType.FILE | NodeType.RAW:
             return _file(header, node.links)
         case NodeType.DIRECTORY:
-            return Directory(_entries(node.links))
+            return Directory(_entries(node.links), header.metadata)
         case NodeType.SYMLINK:
-            return Symlink(_target(header, node.links))
+            return Symlink(_target(header, node.links), header.metadata)
         case NodeType.HAMT_SHARD:
-            raise ShardingUnsupported
+            return _shard(header, node.links)
         case NodeType.METADATA:
             raise MalformedBytes("UnixFS", "metadata nodes are obsolete")
         case _:
@@ -188,13 +151,6 @@ def check_target(target: str, *, path: tuple[str, ...]) -> None:
         raise UnsafeEntry("/".join(path), "no target of a symbolic link")
 
 
-def _node_type(value: int) -> NodeType:
-    try:
-        return NodeType(value)
-    except ValueError:
-        raise MalformedBytes("UnixFS", f"type {value}") from None
-
-
 def _file(header: Header, links: tuple[PBLink, ...]) -> File:
     if len(header.block_bytes) != len(links):
         raise MalformedBytes("UnixFS", f"{len(links)} links, {len(header.block_bytes)} sizes")
@@ -202,7 +158,7 @@ def _file(header: Header, links: tuple[PBLink, ...]) -> File:
         Part(link.cid, size_bytes)
         for link, size_bytes in zip(links, header.block_bytes, strict=True)
     )
-    file = File(header.data or b"", parts)
+    file = File(header.data or b"", parts, header.metadata)
     if file.size_bytes != (header.file_bytes if header.file_bytes is not None else file.size_bytes):
         raise MalformedBytes("UnixFS", f"{file.size_bytes} bytes, {header.file_bytes} claimed")
     return file
@@ -217,6 +173,31 @@ def _entries(links: tuple[PBLink, ...]) -> tuple[Entry, ...]:
             raise UnsafeEntry(name, "two entries have this name")
         names.add(name)
     return tuple(Entry(link.name or "", link.cid) for link in links)
+
+
+def _shard(header: Header, links: tuple[PBLink, ...]) -> Shard:
+    fanout, bitfield = header.fanout or 0, header.data or b""
+    if header.hash_type != HASH_MURMUR3_X64_64:
+        raise MalformedBytes("HAMT", f"hash function {header.hash_type}")
+    if not 8 <= fanout <= FANOUT_MAX or fanout.bit_count() != 1:
+        raise MalformedBytes("HAMT", f"{fanout} buckets")
+    if len(bitfield) > fanout // 8:
+        raise MalformedBytes("HAMT", "more bits than buckets")
+    digits = bucket_digits(fanout)
+    buckets = tuple(_bucket(link, digits) for link in links)
+    bits = {1 << bucket.index for bucket in buckets}
+    if len(bits) != len(buckets) or sum(bits) != int.from_bytes(bitfield):
+        raise MalformedBytes("HAMT", "the links are not those of the bits")
+    return Shard(fanout, buckets, header.metadata)
+
+
+def _bucket(link: PBLink, digits: int) -> Bucket:
+    prefix, name = (link.name or "")[:digits], (link.name or "")[digits:]
+    if len(prefix) < digits or not _UPPER_HEX.issuperset(prefix):
+        raise MalformedBytes("HAMT", f"bucket {prefix!r}")
+    if name:
+        check_name(name)
+    return Bucket(int(prefix, 16), name, link.cid)
 
 
 def _target(header: Header, links: tuple[PBLink, ...]) -> str:

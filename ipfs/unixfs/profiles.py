@@ -7,7 +7,14 @@ from types import MappingProxyType
 from typing import Final
 
 from ipfs.block import BLOCK_BYTES_MAX
-from ipfs.unixfs.errors import LayoutUnsupported
+from ipfs.unixfs.chunker import Chunker, FixedSize
+from ipfs.unixfs.layout import Layout
+
+_HEADER_BYTES_MAX: Final = 64
+"""What a DAG-PB leaf holds besides its chunk."""
+
+
+_MEBIBYTE: Final = FixedSize(1 << 20)
 
 
 class DirectorySize(StrEnum):
@@ -26,34 +33,35 @@ class ImportSettings:
 
     cid_version:           of DAG-PB nodes; raw leaves are always version 1
     raw_leaves:            leaves are bare bytes, or DAG-PB nodes that wrap them
-    directory_bytes_max:   a larger directory must be sharded
-    Raises `ValueError` for numbers that make no DAG, `LayoutUnsupported`.
+    directory_bytes_max:   a larger directory is sharded
+    keep_mode, keep_mtime: store each entry's permission bits and time of change
+    Raises `ValueError` for numbers that make no DAG.
     """
 
     cid_version: int = 1
     raw_leaves: bool = True
-    chunk_bytes: int = 1 << 20
+    chunker: Chunker = _MEBIBYTE
     links_per_node_max: int = 1024
-    layout: str = "balanced"
+    layout: Layout = Layout.BALANCED
     directory_size: DirectorySize = DirectorySize.BLOCK
     directory_bytes_max: int = 256 << 10
+    keep_mode: bool = False
+    keep_mtime: bool = False
 
     def __post_init__(self) -> None:
         if self.cid_version not in {0, 1}:
             raise ValueError(f"there is no CID version {self.cid_version}")
-        if not 1 <= self.chunk_bytes <= BLOCK_BYTES_MAX - 64:
-            raise ValueError(f"chunks of {self.chunk_bytes} bytes fit no block")
+        if not 1 <= self.chunker.chunk_bytes_max <= BLOCK_BYTES_MAX - _HEADER_BYTES_MAX:
+            raise ValueError(f"chunks of {self.chunker} fit no block")
         if not 2 <= self.links_per_node_max <= 8192:
             raise ValueError(f"{self.links_per_node_max} links in a node")
-        if self.layout != "balanced":
-            raise LayoutUnsupported(self.layout)
 
 
 UNIXFS_V1_2025: Final = ImportSettings()
 UNIXFS_V0_2015: Final = ImportSettings(
     cid_version=0,
     raw_leaves=False,
-    chunk_bytes=256 << 10,
+    chunker=FixedSize(256 << 10),
     links_per_node_max=174,
     directory_size=DirectorySize.LINKS,
 )

@@ -18,9 +18,9 @@ from ipfs.host import PeerAddress
 from ipfs.p2p.multiaddr import Multiaddr
 from ipfs.p2p.peer_id import Identity, PeerId
 from ipfs.p2p.swarm import Swarm
-from ipfs.unixfs.exporter import read_file
 from ipfs.unixfs.importer import import_file
 from ipfs.unixfs.profiles import PROFILES, ImportSettings
+from ipfs.unixfs.ranges import read_range
 from tests.support.bitswap import leaf, until
 from tests.support.kubo import Kubo, running_kubo
 
@@ -49,7 +49,7 @@ async def test_two_of_ours_exchange_over_sockets() -> None:
         peers = [PeerAddress(provider.peer_id, provider.addresses)]
         fetched = await fetch_dag(bitswap, root, limits=LIMITS, idle_timeout_s=10, peers=peers)
         assert fetched.dropped == {}
-        assert b"".join(read_file(empty, root)) == FILE
+        assert b"".join(read_range(empty, root)) == FILE
 
 
 async def test_we_fetch_a_file_from_kubo(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ async def test_we_fetch_a_file_from_kubo(tmp_path: Path) -> None:
             bitswap, root, limits=LIMITS, idle_timeout_s=10, peers=[where_kubo(kubo)]
         )
         assert (fetched.block_count, fetched.dropped) == (5, {})
-        assert b"".join(read_file(store, root)) == FILE
+        assert b"".join(read_range(store, root)) == FILE
         assert bitswap.tally(where_kubo(kubo).peer_id).blocks_unasked == 0
 
 

@@ -12,6 +12,7 @@ from ipfs.blockstore import MemoryBlockstore
 from ipfs.car import CarReader, car_of, car_size_bytes, write_car
 from ipfs.cid import CID, Codec
 from ipfs.errors import PeerError
+from ipfs.unixfs.chunker import FixedSize
 from ipfs.unixfs.importer import import_file
 from ipfs.unixfs.profiles import ImportSettings
 from tests.support.ipld import cids
@@ -30,7 +31,7 @@ def test_what_is_written_is_read(roots: list[CID], written: list[Block]) -> None
 def test_the_same_blocks_make_the_same_piece(
     data: bytes, chunk_bytes: int, links: int, random: Random
 ) -> None:
-    settings = ImportSettings(chunk_bytes=chunk_bytes, links_per_node_max=links)
+    settings = ImportSettings(chunker=FixedSize(chunk_bytes), links_per_node_max=links)
     client, provider = MemoryBlockstore(), MemoryBlockstore()
     root = import_file(io.BytesIO(data), client, settings).cid
     cids_in_any_order = list(client)

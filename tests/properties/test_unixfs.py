@@ -12,16 +12,18 @@ from ipfs.cid import CID, Codec
 from ipfs.dag import walk
 from ipfs.dag_pb import PBLink, PBNode
 from ipfs.errors import PeerError
-from ipfs.unixfs.exporter import read_file
+from ipfs.unixfs.chunker import FixedSize
+from ipfs.unixfs.header import Header, NodeType
 from ipfs.unixfs.importer import Imported, import_file
-from ipfs.unixfs.node import Header, NodeType, check_target, read_node
+from ipfs.unixfs.node import check_target, read_node
 from ipfs.unixfs.profiles import ImportSettings
+from ipfs.unixfs.ranges import read_range
 
 settings_of_imports = st.builds(
     ImportSettings,
     cid_version=st.sampled_from([0, 1]),
     raw_leaves=st.booleans(),
-    chunk_bytes=st.integers(1, 8),
+    chunker=st.builds(FixedSize, st.integers(1, 8)),
     links_per_node_max=st.integers(2, 5),
 )
 contents = st.binary(max_size=300)
@@ -33,8 +35,8 @@ def balanced(data: bytes, settings: ImportSettings) -> Imported:
     The specification's balanced layout, a whole level at a time.
     """
     chunks = [
-        data[start : start + settings.chunk_bytes]
-        for start in range(0, len(data), settings.chunk_bytes)
+        data[start : start + settings.chunker.chunk_bytes_max]
+        for start in range(0, len(data), settings.chunker.chunk_bytes_max)
     ]
     level = [leaf(chunk, settings) for chunk in chunks or [b""]]
     while len(level) > 1:
@@ -72,7 +74,7 @@ def test_the_streaming_importer_builds_the_balanced_tree(
     store = MemoryBlockstore()
     root = import_file(io.BytesIO(data), store, settings)
     assert root == balanced(data, settings)
-    assert b"".join(read_file(store, root.cid)) == data
+    assert b"".join(read_range(store, root.cid)) == data
     assert set(walk(store, root.cid)) == set(store)
 
 

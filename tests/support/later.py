@@ -17,10 +17,10 @@ _DIGEST_BITS: Final = {"sha1": 160, "sha2-256": 256, "sha2-512": 512, "sha3": 51
 
 LATER: Final[Mapping[str, Mapping[str, Callable[[Row], bool]]]] = {
     "unixfs.json": {
-        "trickle layout": lambda row: "trickle" in row["config"],
         "rabin chunker": lambda row: "rabin" in row["config"],
-        "sharded directories (HAMT)": lambda row: bool(row.get("hamt")),
-        "mode and mtime": lambda row: row.get("name") == "mode-mtime",
+        "the reference's file holds its leaf's protobuf as content": lambda row: (
+            (row["config"], row.get("name")) == ("v0-2015", "mode-mtime")
+        ),
     },
     "car.json": {
         "CARv2": lambda row: row.get("version") == 2,

@@ -1,11 +1,15 @@
 """The settings and inputs that the rows of `unixfs.json` name."""
 
 import hashlib
+import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from ipfs.cid import CID
+from ipfs.unixfs.chunker import FixedSize
+from ipfs.unixfs.layout import Layout
 from ipfs.unixfs.profiles import (
     UNIXFS_V0_2015,
     UNIXFS_V1_2025,
@@ -15,13 +19,14 @@ from ipfs.unixfs.profiles import (
 
 
 def _settings(
-    cid_version: int, chunk_bytes: int, *, raw_leaves: bool, links_per_node_max: int = 174
+    cid_version: int, chunk_bytes: int, *, raw_leaves: bool, layout: Layout = Layout.BALANCED
 ) -> ImportSettings:
     return ImportSettings(
         cid_version=cid_version,
         raw_leaves=raw_leaves,
-        chunk_bytes=chunk_bytes,
-        links_per_node_max=links_per_node_max,
+        chunker=FixedSize(chunk_bytes),
+        links_per_node_max=174,
+        layout=layout,
         directory_size=DirectorySize.LINKS,
     )
 
@@ -35,7 +40,20 @@ SETTINGS: Final[Mapping[str, ImportSettings]] = {
     "v1-raw-1m-174": _settings(1, 1 << 20, raw_leaves=True),
     "v1-raw-256B-174": _settings(1, 256, raw_leaves=True),
     "v0-pb-256B-174": _settings(0, 256, raw_leaves=False),
+    "v0-trickle-256k": _settings(0, 256 << 10, raw_leaves=False, layout=Layout.TRICKLE),
+    "v1-trickle-raw-256k": _settings(1, 256 << 10, raw_leaves=True, layout=Layout.TRICKLE),
+    "v1-trickle-raw-256B": _settings(1, 256, raw_leaves=True, layout=Layout.TRICKLE),
 }
+
+
+def settings_of(row: Mapping[str, Any]) -> ImportSettings:
+    """Return the settings of a directory row, whose name or options say more than its profile."""
+    settings = SETTINGS[row["config"]]
+    threshold = row.get("options", {}).get("shardSplitThresholdBytes")
+    if threshold is not None:
+        settings = replace(settings, directory_bytes_max=threshold)
+    is_kept = row["name"] == "mode-mtime"
+    return replace(settings, keep_mode=is_kept, keep_mtime=is_kept)
 
 
 def content(size_bytes: int, kind: str = "prng") -> bytes:
@@ -75,7 +93,18 @@ def make_directory(row: Mapping[str, Any], folder: Path) -> None:
             (folder / "b" / "c.txt").write_bytes(b"c")
             (folder / "b" / "d" / "e.txt").write_bytes(b"e")
             (folder / "big").write_bytes(content(1048577))
-        case ["flat" | "threshold", count]:
+        case ["mode", "mtime"]:
+            (folder / "f").write_bytes(b"x")
+            (folder / "f").chmod(0o644)
+            os.utime(folder / "f", ns=(0, 1_700_000_000 * 10**9 + 5))
+            folder.chmod(0o755)
+            os.utime(folder, ns=(0, 1_700_000_000 * 10**9))
+        case ["hamt", "forced", "1"]:
+            (folder / "a").write_bytes(b"a")
+        case ["hamt", "forced", count]:
+            for index in range(int(count)):
+                (folder / f"f{index:02d}").write_text(f"{index:02d}")
+        case ["flat" | "threshold" | "hamt", count]:
             for index in range(int(count)):
                 (folder / f"file-{index:06d}").write_text(f"{index:06d}")
         case _:

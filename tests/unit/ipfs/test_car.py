@@ -14,13 +14,14 @@ from ipfs.car import CarReader, CarVersionUnsupported, car_of, car_size_bytes, w
 from ipfs.cid import CID, Codec
 from ipfs.dag import walk
 from ipfs.errors import LimitExceeded, MalformedBytes, PeerError, WrongBlock
+from ipfs.unixfs.chunker import FixedSize
 from ipfs.unixfs.importer import import_file
 from ipfs.unixfs.profiles import ImportSettings
 from tests.support.later import split
 from tests.support.unixfs_vectors import content
 from tests.support.vectors import foreign, foreign_path
 
-SMALL = ImportSettings(chunk_bytes=100, links_per_node_max=3)
+SMALL = ImportSettings(chunker=FixedSize(100), links_per_node_max=3)
 
 
 def foreign_rows() -> tuple[list[Mapping[str, Any]], dict[str, list[Mapping[str, Any]]]]:

@@ -3,7 +3,9 @@
 import errno
 import io
 import os
+import stat
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,22 +15,25 @@ from ipfs.blockstore import BlockNotFound, MemoryBlockstore
 from ipfs.cid import CID, Codec, HashCode
 from ipfs.dag_pb import PBLink, PBNode
 from ipfs.errors import LimitExceeded, MalformedBytes, PeerError
+from ipfs.unixfs.chunker import FixedSize
 from ipfs.unixfs.disk import import_path
 from ipfs.unixfs.errors import UnsafeEntry
 from ipfs.unixfs.exporter import (
     DEFAULT_LIMITS,
     ExportLimits,
     TargetExists,
+    _ReadAhead,
     _Writer,
     export,
-    read_file,
 )
+from ipfs.unixfs.header import Header, Metadata, NodeType
 from ipfs.unixfs.importer import import_file
-from ipfs.unixfs.node import Header, NodeType, read_node
+from ipfs.unixfs.node import read_node
 from ipfs.unixfs.profiles import UNIXFS_V0_2015, UNIXFS_V1_2025, ImportSettings
+from ipfs.unixfs.ranges import read_range
 from tests.support.unixfs_vectors import content
 
-SMALL = ImportSettings(chunk_bytes=100, links_per_node_max=3)
+SMALL = ImportSettings(chunker=FixedSize(100), links_per_node_max=3)
 
 
 @pytest.fixture
@@ -105,7 +110,7 @@ def test_a_file_comes_back_as_it_was(size_bytes: int, store: MemoryBlockstore, o
     written: list[int] = []
     export(store, root, out, on_progress=written.append)
     assert out.read_bytes() == data
-    assert b"".join(read_file(store, root)) == data
+    assert b"".join(read_range(store, root)) == data
     assert written[-1:] == ([size_bytes] if size_bytes else [])
 
 
@@ -164,7 +169,8 @@ def test_what_is_at_an_entrys_place_is_not_written_through(
     (tmp_path / "file").symlink_to("victim")
     (tmp_path / "folder").symlink_to(tmp_path)
     folder_fd = os.open(tmp_path, os.O_RDONLY)
-    writer = _Writer(store, DEFAULT_LIMITS, lambda _: None)
+    readers = ThreadPoolExecutor(1)
+    writer = _Writer(_ReadAhead(store, readers), DEFAULT_LIMITS, lambda _: None)
     for cid, name in (
         (file(store), "file"),
         (directory(store, victim=file(store)), "folder"),
@@ -173,6 +179,7 @@ def test_what_is_at_an_entrys_place_is_not_written_through(
         with pytest.raises(UnsafeEntry, match="same name"):
             writer.write(cid, folder_fd, name, ("root", name))
     os.close(folder_fd)
+    readers.shutdown()
     assert (tmp_path / "victim").read_bytes() == b"kept"
     assert (tmp_path / "file").readlink() == Path("victim")
 
@@ -194,14 +201,40 @@ def test_the_root_is_no_link(store: MemoryBlockstore, out: Path) -> None:
         export(store, symlink(store, "a"), out)
 
 
-def test_no_permission_comes_from_the_network(store: MemoryBlockstore, out: Path) -> None:
-    mode_04777 = b"\x38\xff\x13"
-    block = Block.of(
-        Codec.DAG_PB, PBNode(data=Header(NodeType.FILE, b"x", 1).encode() + mode_04777).encode()
-    )
-    store.put([block])
-    export(store, block.cid, out)
-    assert out.stat().st_mode & 0o7111 == 0
+@pytest.mark.parametrize("mode", [0o7777, 0o4755, 0o2644, 0o1600, 0o444])
+def test_permissions_come_back_without_setuid_setgid_and_sticky(
+    mode: int, store: MemoryBlockstore, out: Path
+) -> None:
+    kept = Metadata(mode=mode)
+    tree = directory(store, f=put(store, Header(NodeType.FILE, b"x", 1, metadata=kept)))
+    links = PBNode.decode(store.get(tree).data).links
+    export(store, put(store, Header(NodeType.DIRECTORY, metadata=kept), *links), out)
+    assert stat.S_IMODE(out.stat().st_mode) == mode & 0o777
+    assert stat.S_IMODE((out / "f").stat().st_mode) == mode & 0o777
+    out.chmod(0o700)
+
+
+@pytest.mark.parametrize("mtime_ns", [0, -1, 1_700_000_000_123_456_789, 1 << 70])
+def test_times_come_back(mtime_ns: int, store: MemoryBlockstore, out: Path) -> None:
+    kept = Metadata(mtime_ns=mtime_ns)
+    links = [
+        PBLink(put(store, Header(NodeType.FILE, b"x", 1, metadata=kept)), "f"),
+        PBLink(put(store, Header(NodeType.SYMLINK, b"f", metadata=kept)), "l"),
+    ]
+    export(store, put(store, Header(NodeType.DIRECTORY, metadata=kept), *links), out)
+    for path in (out, out / "f", out / "l"):
+        # A time that no system call takes is left as it is.
+        restored = path.lstat().st_mtime_ns == mtime_ns
+        assert restored == (mtime_ns < 1 << 63), path
+
+
+def test_a_read_only_folder_leaves_nothing_either(store: MemoryBlockstore, out: Path) -> None:
+    inner = directory(store, f=file(store))
+    links = PBNode.decode(store.get(inner).data).links
+    locked = put(store, Header(NodeType.DIRECTORY, metadata=Metadata(mode=0)), *links)
+    with pytest.raises(BlockNotFound):
+        export(store, directory(store, a=locked, b=Block.of(Codec.RAW, b"missing").cid), out)
+    assert not out.exists()
 
 
 def test_a_dag_with_a_hole_leaves_nothing(store: MemoryBlockstore, out: Path) -> None:
@@ -235,7 +268,7 @@ def test_sizes_that_do_not_add_up_are_refused(store: MemoryBlockstore, out: Path
         file_node(store, (5,), five, five),
         file_node(store, (5,), five, total=6),
         file_node(store, (9,), file_node(store, (5, 5), five, five)),
-        file_node(store, (0,), directory(store)),
+        file_node(store, (1,), directory(store)),
     ):
         with pytest.raises(MalformedBytes):
             export(store, root, out)
@@ -248,7 +281,7 @@ def test_a_file_is_64_nodes_deep_at_most(store: MemoryBlockstore, out: Path) -> 
     export(store, root, out)
     assert out.read_bytes() == b"deep"
     with pytest.raises(LimitExceeded, match="depth"):
-        list(read_file(store, file_node(store, (4,), root)))
+        list(read_range(store, file_node(store, (4,), root)))
 
 
 def test_a_bomb_of_bytes_is_refused_before_it_is_written(
@@ -287,7 +320,7 @@ def test_small_blocks_may_travel_inside_their_cids(store: MemoryBlockstore, out:
 
 def test_a_directory_is_no_file(store: MemoryBlockstore) -> None:
     with pytest.raises(MalformedBytes, match="not a file"):
-        read_file(store, directory(store))
+        list(read_range(store, directory(store)))
 
 
 @pytest.mark.parametrize("codec", [Codec.DAG_CBOR, Codec.LIBP2P_KEY])
