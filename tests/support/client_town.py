@@ -308,7 +308,8 @@ class Town:
                     await self.close_epoch()
         finally:
             task.cancel()
-        return await task
+            await asyncio.wait([task])
+        return task.result()
 
     async def close_epoch(self) -> None:
         """Let one epoch pass; the ledger's books are right after it."""

@@ -1,18 +1,18 @@
-"""Storing, as stories: whoever fails, the file ends with those who keep it, and no money is lost."""
+"""Storing, as stories: whoever fails, the file is kept by others, and no money is lost."""
 
 import asyncio
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from chain.deal import DealProposal, DealState
+from chain.deal import DealState
 from chain.errors import InsufficientFunds
-from chain.units import Atto, ProviderId
+from chain.units import ProviderId
 from client.errors import NotEnoughProviders, PieceTooLarge
 from client.prepare import Prepared
 from client.selection import Quote, StorageTerms
 from client.storing import Stage, Step, Stored, missing_copies, quote_piece, store_piece
+from ipfs.cid import CID, Codec
 from market.messages import Progress, Propose, Reject, RejectCode, SignedProposal, Status
 from tests.support.client_town import Client, FeignedProvider, RealProvider, Town, client_of, town
 
@@ -89,3 +89,255 @@ async def test_two_copies_land_with_two_owners(tmp_path: Path) -> None:
         assert {deal.id for deal in again.deals} == {deal.id for deal in result.deals}
         longer = StorageTerms(duration_epochs=161, copies=2)
         assert await missing_copies(client.session, client.payer, prepared, longer) == 2
+
+
+async def test_who_rejects_is_paid_nothing_and_the_next_is_asked(tmp_path: Path) -> None:
+    async with town(tmp_path) as place, client_of(place) as client:
+        picky, other = await place.feigned(), await place.provider()
+        picky.sells()
+        picky.answers(rejecting)
+        prepared, agreed = await file_for(client, picky)
+        diary = Diary()
+        result = await stored(client, prepared, agreed, diary)
+        assert keepers(result) == [other.id]
+        assert diary.stages_of(picky) == [Stage.ASKED, Stage.REJECTED, Stage.FELL_THROUGH]
+        assert diary.steps[2].detail.endswith("no-space: full")
+        assert [deal.id for deal in await place.ledger.deals()] == [result.deals[0].id]
+        assert (await client.account()).locked_atto == await locked_by(place, client)
+
+
+async def test_who_is_unreachable_is_passed_over(tmp_path: Path) -> None:
+    async with town(tmp_path) as place, client_of(place) as client:
+        first, other = await place.provider(), await place.provider()
+        prepared, agreed = await file_for(client, first)
+        await first.kill()
+        diary = Diary()
+        result = await stored(client, prepared, agreed, diary)
+        assert keepers(result) == [other.id]
+        assert diary.stages_of(first) == [Stage.ASKED, Stage.FELL_THROUGH]
+
+
+async def test_a_proposal_that_is_never_published_lapses_by_itself(tmp_path: Path) -> None:
+    async with town(tmp_path) as place, client_of(place) as client:
+        idle, other = await place.feigned(), await place.provider()
+        idle.sells()
+        idle.answers(idle.accept)
+        prepared, agreed = await file_for(client, idle)
+        diary, began = Diary(), place.epoch
+        result = await stored(client, prepared, agreed, diary)
+        assert keepers(result) == [other.id]
+        assert diary.stages_of(idle)[-2:] == [Stage.TRANSFERRING, Stage.FELL_THROUGH]
+        [lapsed] = idle.proposals
+        assert place.epoch > lapsed.publish_by_epoch > began
+        assert (await client.account()).locked_atto == await locked_by(place, client)
+
+
+@pytest.mark.parametrize("progress", [Progress.DROPPED, Progress.UNKNOWN])
+async def test_a_dropped_transfer_frees_the_money_at_once(
+    tmp_path: Path, progress: Progress
+) -> None:
+    async with town(tmp_path) as place, client_of(place) as client:
+        weary = await place.feigned()
+        weary.sells()
+        weary.answers(weary.accept, told(progress))
+        prepared, agreed = await file_for(client, weary)
+        with pytest.raises(NotEnoughProviders) as failure:
+            await stored(client, prepared, agreed, Diary())
+        [dropped] = weary.proposals
+        assert place.epoch <= dropped.publish_by_epoch, "nobody waited for it to lapse"
+        assert list(failure.value.reasons) == [weary.id]
+        account = await client.account()
+        fees_atto = 2 * place.genesis.policy.message_fee_atto
+        assert account.locked_atto == 0
+        assert account.balance_atto == place.genesis.policy.faucet_atto_max - fees_atto
+
+
+async def test_who_says_dropped_and_publishes_pays_for_it(tmp_path: Path) -> None:
+    async with town(tmp_path) as place, client_of(place) as client:
+        liar = await place.feigned()
+        liar.sells()
+        publishing: list[asyncio.Task[None]] = []
+
+        def accept_and_publish(propose: Propose) -> object:
+            publishing.append(asyncio.create_task(publish_once_reserved(place, liar, propose)))
+            return liar.accept(propose)
+
+        liar.answers(accept_and_publish, told(Progress.DROPPED))  # type: ignore[arg-type]
+        prepared, agreed = await file_for(client, liar)
+        with pytest.raises(NotEnoughProviders):
+            await stored(client, prepared, agreed, Diary())
+        await asyncio.gather(*publishing)
+        [deal] = await place.ledger.deals()
+        assert deal.state is DealState.LAPSED
+        assert deal.refunded_atto == deal.proposal.payment_atto
+        assert deal.compensation_atto == deal.proposal.collateral_atto
+        assert (await client.account()).locked_atto == 0
+
+
+async def test_an_interrupted_store_goes_on_and_pays_once(tmp_path: Path) -> None:
+    async with town(tmp_path) as place, client_of(place) as client:
+        provider = await place.provider()
+        prepared = await client.file("interrupted")
+        agreed = await quoted(client, prepared)
+        await interrupted(client, prepared, agreed, Stage.RESERVED)
+        held = (await client.account()).locked_atto
+        assert held == agreed.total_atto
+        assert await missing_copies(client.session, client.payer, prepared, TERMS) == 0
+        assert (await quoted(client, prepared)).chosen == ()
+        await provider.kill()
+        spare = await place.provider()
+        assert spare.id != provider.id
+        other_terms = StorageTerms(duration_epochs=160, copies=2)
+        assert await missing_copies(client.session, client.payer, prepared, other_terms) == 1
+        more = await quoted(client, prepared, other_terms)
+        assert [offer.candidate.provider.id for offer in more.chosen] == [spare.id]
+
+
+async def test_said_again_it_ends_with_the_same_proposal(tmp_path: Path) -> None:
+    async with town(tmp_path) as place, client_of(place) as client:
+        provider = await place.provider()
+        prepared = await client.file("interrupted")
+        agreed = await quoted(client, prepared)
+        for stage in (Stage.RESERVED, Stage.PUBLISHED):
+            await interrupted(client, prepared, agreed, stage)
+        result = await stored(client, prepared, agreed, Diary())
+        assert keepers(result) == [provider.id]
+        [signed] = client.session.store.proposals(prepared.root_cid)
+        [deal] = await place.ledger.deals()
+        assert deal.proposal == signed.proposal
+        assert (await client.account()).locked_atto == deal.unsettled_atto
+
+
+async def test_the_ledger_goes_away_and_comes_back(tmp_path: Path) -> None:
+    async with town(tmp_path) as place, client_of(place) as client:
+        provider = await place.provider()
+        prepared = await client.file("patience")
+        agreed = await quoted(client, prepared)
+        cuts = CutAt(place, client, {Stage.ACCEPTED, Stage.RESERVED, Stage.PUBLISHED})
+        result = await stored(client, prepared, agreed, cuts)
+        assert keepers(result) == [provider.id]
+        assert not cuts.to_come, "it went away each time"
+        assert len(await place.ledger.deals()) == 1
+        assert (await client.account()).locked_atto == await locked_by(place, client)
+
+
+async def test_too_little_money_is_found_before_anything_is_proposed(tmp_path: Path) -> None:
+    async with town(tmp_path) as place, client_of(place, poor=True) as client:
+        provider = await place.feigned()
+        provider.sells()
+        provider.answers(provider.accept)
+        prepared, agreed = await file_for(client, provider)
+        diary = Diary()
+        with pytest.raises(InsufficientFunds) as refusal:
+            await stored(client, prepared, agreed, diary)
+        fee_atto = place.genesis.policy.message_fee_atto
+        assert refusal.value.missing_atto == agreed.total_atto + fee_atto
+        assert (diary.steps, provider.proposals) == ([], [])
+
+
+async def test_proposals_of_another_chain_or_wallet_are_not_ours(tmp_path: Path) -> None:
+    async with (
+        town(tmp_path) as place,
+        client_of(place) as client,
+        client_of(place, name="bob") as bob,
+    ):
+        idle = await place.feigned()
+        idle.sells()
+        idle.answers(idle.accept)
+        prepared, agreed = await file_for(client, idle)
+        await interrupted(client, prepared, agreed, Stage.RESERVED)
+        [mine] = client.session.store.proposals(prepared.root_cid)
+        foreign = mine.proposal.evolve(chain_id="another", nonce=1)
+        client.session.store.remember(SignedProposal.sign(foreign, client.payer.key))
+        assert await missing_copies(client.session, client.payer, prepared, TERMS) == 0
+        bob.session.store.remember(mine)
+        assert await missing_copies(bob.session, bob.payer, prepared, TERMS) == 1
+
+
+async def test_a_failing_copy_leaves_the_other_one_be(tmp_path: Path) -> None:
+    async with town(tmp_path) as place, client_of(place) as client:
+        picky, other = await place.feigned(), await place.provider()
+        picky.sells()
+        picky.answers(rejecting)
+        prepared = await client.file("one of two")
+        terms = StorageTerms(duration_epochs=160, copies=2)
+        agreed = await quoted(client, prepared, terms)
+        with pytest.raises(NotEnoughProviders) as failure:
+            await stored(client, prepared, agreed, Diary(), terms)
+        assert failure.value.reasons[picky.id].endswith("no-space: full")
+        [deal] = await place.ledger.deals()
+        assert (deal.proposal.provider_id, deal.state) == (other.id, DealState.ACTIVE)
+        assert (await client.account()).locked_atto == deal.unsettled_atto
+
+
+async def test_a_piece_that_nobody_takes_is_refused_with_the_flag_that_helps(
+    tmp_path: Path,
+) -> None:
+    async with town(tmp_path) as place, client_of(place) as client:
+        (await place.feigned()).sells(piece_size_bytes_max=2**60)
+        prepared = await client.file("far too large for two kibibytes" * 20)
+        with pytest.raises(PieceTooLarge, match="--sector-size") as refusal:
+            await quoted(client, prepared)
+        assert refusal.value.payload_bytes_max == 2048 // 128 * 127
+
+
+class InterruptAt(Diary):
+    """Presses Ctrl-C at a stage."""
+
+    def __init__(self, stage: Stage) -> None:
+        super().__init__()
+        self._stage = stage
+        self.task: asyncio.Task[Stored] | None = None
+
+    def __call__(self, step: Step) -> None:
+        super().__call__(step)
+        if step.stage is self._stage and self.task is not None:
+            self.task.cancel()
+
+
+async def interrupted(client: Client, prepared: Prepared, agreed: Quote, stage: Stage) -> None:
+    """Begin to store, and be cancelled at a stage."""
+    interrupt = InterruptAt(stage)
+    interrupt.task = asyncio.create_task(stored(client, prepared, agreed, interrupt))
+    with pytest.raises(asyncio.CancelledError):
+        await interrupt.task
+
+
+class CutAt(Diary):
+    """Cuts the client off from the ledger at each of some stages, for a few epochs."""
+
+    def __init__(self, place: Town, client: Client, stages: set[Stage]) -> None:
+        super().__init__()
+        self.to_come = stages
+        self._place = place
+        self._line = client.line
+        self._mending: list[asyncio.Task[None]] = []
+
+    def __call__(self, step: Step) -> None:
+        super().__call__(step)
+        if step.stage in self.to_come:
+            self.to_come.discard(step.stage)
+            self._line.cut()
+            self._mending.append(asyncio.create_task(self._mend_at(self._place.epoch + 2)))
+
+    async def _mend_at(self, epoch: int) -> None:
+        await self._place.ledger.head_after(epoch - 1)
+        self._line.mend()
+
+
+def rejecting(propose: Propose) -> Reject:
+    code = RejectCode.NO_SPACE
+    return Reject(proposal_cid=propose.proposal.cid, code=code, reason="full")
+
+
+def told(progress: Progress) -> Status:
+    return Status(proposal_cid=CID.of(Codec.RAW, b""), progress=progress)
+
+
+async def publish_once_reserved(place: Town, liar: FeignedProvider, propose: Propose) -> None:
+    """Publish in the very block before which the client takes its money back."""
+    cid = propose.proposal.cid
+    epoch = place.epoch
+    while cid not in {one.proposal.cid for one in await place.ledger.reservations(liar.id)}:
+        epoch = (await place.ledger.head_after(epoch)).header.epoch
+    await liar.publish(propose.proposal)
