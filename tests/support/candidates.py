@@ -20,6 +20,7 @@ def candidate(
     piece_size_bytes_max: int = 8 << 20,
     duration_epochs_max: int = 10_000,
     expires_epoch: int = 10_000,
+    retrieval_price_atto: int = 0,
 ) -> Candidate:
     """Return provider `number` with its ask; `owner` tells whose it is."""
     seed = (owner if owner is not None else number).to_bytes(32)
@@ -35,6 +36,7 @@ def candidate(
             piece_size_bytes_min=128,
             piece_size_bytes_max=piece_size_bytes_max,
             duration_epochs_max=duration_epochs_max,
+            retrieval_price_atto_per_gib=Atto(retrieval_price_atto),
             expires_epoch=Epoch(expires_epoch),
         ),
         peer=PeerAddress(peer_id),

@@ -38,6 +38,7 @@ from ipfs.disk import DiskBlockstore
 from ipfs.host import PeerAddress
 from ipfs.kad.stream import Kademlia, Mode
 from ipfs.p2p.memory import MemoryHost, MemoryNetwork
+from ipfs.p2p.peer_id import PeerId
 from market.messages import Accept, Progress, Propose, Reject, SignedProposal, Status
 from market.stream import serve_asks, serve_deals
 from proofs.beacon import BeaconKey
@@ -412,3 +413,20 @@ async def client_of(
             await place.passing(payer.sender.send(faucet))
         yield Client(place, session, payer)
     store.close()
+
+
+class Gossip:
+    """A routing that names the same peers for everything, in this order."""
+
+    def __init__(self, *peers: PeerAddress) -> None:
+        self._peers = peers
+
+    async def provide(self, cid: CID) -> int:
+        return 0
+
+    async def find_providers(self, cid: CID, *, count_max: int = 20) -> AsyncIterator[PeerAddress]:
+        for peer in self._peers:
+            yield peer
+
+    async def find_peer(self, peer_id: PeerId) -> PeerAddress | None:
+        return None

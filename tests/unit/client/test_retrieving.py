@@ -11,14 +11,11 @@ from client.prepare import Prepared
 from client.retrieving import retrieve
 from client.selection import StorageTerms
 from client.storing import quote_piece, store_piece
-from ipfs.cid import CID
 from ipfs.errors import WrongBlock
 from ipfs.exchange import DagUnavailable
-from ipfs.host import PeerAddress
-from ipfs.p2p.peer_id import PeerId
 from ipfs.unixfs.exporter import TargetExists
 from tests.support.bitswap import ScriptedPeer, lies
-from tests.support.client_town import Client, Town, client_of, town
+from tests.support.client_town import Client, Gossip, Town, client_of, town
 
 
 @asynccontextmanager
@@ -106,20 +103,3 @@ async def test_what_nobody_has_is_said_so(tmp_path: Path) -> None:
         with pytest.raises(DagUnavailable):
             await retrieve(client.session, prepared.root_cid, tmp_path / "out")
         assert not (tmp_path / "out").exists()
-
-
-class Gossip:
-    """A routing that names the same peers for everything, in this order."""
-
-    def __init__(self, *peers: PeerAddress) -> None:
-        self._peers = peers
-
-    async def provide(self, cid: CID) -> int:
-        return 0
-
-    async def find_providers(self, cid: CID, *, count_max: int = 20) -> AsyncIterator[PeerAddress]:
-        for peer in self._peers:
-            yield peer
-
-    async def find_peer(self, peer_id: PeerId) -> PeerAddress | None:
-        return None

@@ -1,15 +1,17 @@
 """Choosing providers: the cheapest that take the terms, no owner twice, the total exact."""
 
+from collections.abc import Collection
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chain.keys import Address
 from chain.policy import DEV
 from chain.units import Epoch
 from client.errors import NotEnoughProviders
-from client.selection import Candidate, Quote, StorageTerms, quote
+from client.selection import Candidate, Quote, StorageTerms, largest_piece_bytes, quote
 from ipfs.cid import CID, Codec
 from proofs.parameters import ProofType
 from tests.support.candidates import candidate
@@ -18,7 +20,12 @@ PIECE = CID.of(Codec.RAW, b"a piece")
 GIB = 1 << 30
 
 
-def quoted(*candidates: Candidate, size_bytes: int = 1 << 20, **terms: Any) -> Quote:
+def quoted(
+    *candidates: Candidate,
+    size_bytes: int = 1 << 20,
+    keepers: Collection[Address] = (),
+    **terms: Any,
+) -> Quote:
     return quote(
         candidates,
         StorageTerms(**{"duration_epochs": 100, **terms}),
@@ -26,6 +33,7 @@ def quoted(*candidates: Candidate, size_bytes: int = 1 << 20, **terms: Any) -> Q
         piece_size_bytes=size_bytes,
         policy=DEV,
         head_epoch=Epoch(5),
+        keepers=keepers,
     )
 
 
@@ -66,15 +74,43 @@ def test_two_copies_never_have_the_same_owner() -> None:
             {"sector_size_bytes": 8 << 20},
             "sectors of 2048",
         ),
+        (candidate(1, proof_type=ProofType.SDR_32GIB), {}, "network does not take"),
+        (
+            candidate(1, price_atto=2**256 - 1),
+            {"duration_epochs": 10_000},
+            "any account can hold",
+        ),
+        (candidate(1, retrieval_price_atto=1), {}, "getting it back"),
     ],
 )
 def test_who_does_not_take_the_terms_is_told_why(
-    unfit: Candidate, terms: dict[str, int], reason: str
+    unfit: Candidate, terms: dict[str, Any], reason: str
 ) -> None:
     with pytest.raises(NotEnoughProviders) as refusal:
         quoted(unfit, **terms)
+    assert quoted(unfit, candidate(2, price_atto=10), **terms).chosen[0].candidate.provider.id == 2
     assert reason in refusal.value.reasons[unfit.provider.id]
     assert reason in str(refusal.value)
+
+
+def test_owners_who_keep_a_copy_are_not_asked_for_another() -> None:
+    candidates = [candidate(1, price_atto=1), candidate(2, price_atto=2), candidate(3, owner=1)]
+    keeper = candidates[0].provider.owner
+    found = quoted(*candidates, copies=2, keepers=[keeper])
+    assert ids(found.chosen) == [2]
+    with pytest.raises(NotEnoughProviders) as refusal:
+        quoted(*candidates, copies=3, keepers=[keeper])
+    assert (refusal.value.needed, refusal.value.found) == (2, 1)
+    assert quoted(*candidates, copies=1, keepers=[keeper]) == Quote((), ())
+
+
+def test_no_piece_is_larger_than_its_sector_whatever_the_ask_says() -> None:
+    boastful = candidate(1, piece_size_bytes_max=2**60)
+    assert largest_piece_bytes([boastful], StorageTerms(duration_epochs=1)) == 8 << 20
+    other = StorageTerms(duration_epochs=1, sector_size_bytes=512 << 20)
+    assert largest_piece_bytes([boastful], other) is None
+    with pytest.raises(NotEnoughProviders, match="takes pieces"):
+        quoted(boastful, size_bytes=16 << 20)
 
 
 @given(
