@@ -1,4 +1,4 @@
-"""CARv1: a DAG as one stream of bytes (ipld.io/specs/transport/car/carv1)."""
+"""CARs: a DAG as one stream of bytes (ipld.io/specs/transport/car, versions 1 and 2)."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
@@ -7,6 +7,7 @@ from ipfs import dag_cbor, varint
 from ipfs.block import Block
 from ipfs.blockstore import Blockstore
 from ipfs.byte_source import ByteSource, read_up_to
+from ipfs.car_v2 import HEADER_BYTES, PRAGMA, CarV2Header, IndexEntry, decode_index, encode_index
 from ipfs.cid import CID
 from ipfs.dag import walk
 from ipfs.errors import LimitExceeded, MalformedBytes, PeerError
@@ -17,14 +18,16 @@ HEADER_BYTES_MAX: Final = 1 << 20
 SECTION_BYTES_MAX: Final = 8 << 20
 """go-car's bound."""
 
+_SKIP_BYTES: Final = 1 << 16
+
 
 class CarVersionUnsupported(PeerError):
-    """The CAR is of a version that is not read here."""
+    """The CAR is of a version that is not read here, or not in that place."""
 
     code = "car-version-unsupported"
 
     def __init__(self, version: int) -> None:
-        super().__init__(f"CAR version {version} is not supported, only 1 is")
+        super().__init__(f"CAR version {version} is not supported, only 1 and 2 are")
         self.version = version
 
 
@@ -32,8 +35,7 @@ def write_car(roots: Sequence[CID], blocks: Iterable[Block]) -> Iterator[bytes]:
     """Yield the CAR of these blocks in this order, in pieces of at most one block."""
     yield _header(roots)
     for block in blocks:
-        cid = block.cid.encode()
-        yield varint.encode(len(cid) + len(block.data)) + cid
+        yield _section(block)
         yield block.data
 
 
@@ -46,6 +48,27 @@ def car_of(store: Blockstore, root: CID) -> Iterator[bytes]:
     return write_car((root,), (store.get(cid) for cid in walk(store, root)))
 
 
+def car_v2_of(store: Blockstore, root: CID) -> Iterator[bytes]:
+    """Yield the same CAR as `car_of` does, in a CARv2 with an index of all its blocks.
+
+    The DAG is walked twice, because its size comes first; nothing is written that must be gone
+    back to, so a pipe will do.
+    """
+    header = CarV2Header.around(car_size_bytes(store, root))
+    yield PRAGMA + header.encode()
+    yield (car_header := _header((root,)))
+    offset = len(car_header)
+    places = []
+    for cid in walk(store, root):
+        block = store.get(cid)
+        section = _section(block)
+        yield section
+        yield block.data
+        places.append((cid.multihash, offset))
+        offset += len(section) + len(block.data)
+    yield from encode_index(places)
+
+
 def car_size_bytes(store: Blockstore, root: CID) -> int:
     """Return the length of `car_of`, without reading the leaves."""
     size_bytes = len(_header((root,)))
@@ -56,41 +79,97 @@ def car_size_bytes(store: Blockstore, root: CID) -> int:
 
 
 class CarReader:
-    """Reads a CARv1, checking every block against its CID; holds one block at a time.
+    """Reads a CAR of either version, checking every block against its CID; holds one at a time.
 
     Raises `MalformedBytes`, `LimitExceeded`, `WrongBlock`, `CarVersionUnsupported`: for the
     header when made, for a block when iterated to. Roots need not be among the blocks.
     """
 
     def __init__(self, source: ByteSource) -> None:
-        self._source = source
-        header = self._frame("CAR header", limit=HEADER_BYTES_MAX)
-        if header is None:
-            raise MalformedBytes("CAR", "empty")
-        self.roots = _read_header(header)
+        self._source = _Counted(source)
+        self._v2: CarV2Header | None = None
+        version, self.roots = self._read_header()
+        if version == 2:
+            self._v2 = CarV2Header.decode(self._source.exactly(HEADER_BYTES))
+            self._source.skip_to(self._v2.data_offset)
+            self._source.end_at(self._v2.data_offset + self._v2.data_bytes)
+            version, self.roots = self._read_header()
+        if version != 1:
+            raise CarVersionUnsupported(version)
 
     def __iter__(self) -> Iterator[Block]:
-        """Yield the blocks in order, each checked."""
+        """Yield the blocks in order, each checked; at their end the index, if any, is checked."""
         while (section := self._frame("CAR section", limit=SECTION_BYTES_MAX)) is not None:
             cid, data_at = CID.decode_prefix(section)
             yield Block.checked(cid, section[data_at:])
+        for _ in self.index():
+            pass
+
+    def index(self) -> Iterator[IndexEntry]:
+        """Yield the entries of the index that follows the blocks, after these were read."""
+        if self._v2 is not None and self._v2.index_offset:
+            self._source.end_at(None)
+            self._source.skip_to(self._v2.index_offset)
+            yield from decode_index(self._source.exactly, data_bytes=self._v2.data_bytes)
+
+    def _read_header(self) -> tuple[int, tuple[CID, ...]]:
+        header = self._frame("CAR header", limit=HEADER_BYTES_MAX)
+        if header is None:
+            raise MalformedBytes("CAR", "empty")
+        return _read_header(header)
 
     def _frame(self, what: str, *, limit: int) -> bytes | None:
         prefix = self._source.read(1)
         if not prefix:
             return None
         while prefix[-1] & 0x80 and len(prefix) < varint.VARINT_BYTES_MAX:
-            prefix += self._exactly(1)
+            prefix += self._source.exactly(1)
         length, _ = varint.decode(prefix)
         if length > limit:
             raise LimitExceeded(what, limit=limit, asked=length)
-        return self._exactly(length)
+        return self._source.exactly(length)
 
-    def _exactly(self, count: int) -> bytes:
-        data = read_up_to(self._source, count)
+
+class _Counted:
+    """A source that knows where it stands, and may be told to end sooner than it does."""
+
+    def __init__(self, source: ByteSource) -> None:
+        self._source = source
+        self._at = 0
+        self._end: int | None = None
+
+    def read(self, count: int) -> bytes:
+        """Return `count` bytes, fewer only at the end. Raises `MalformedBytes` if it ends early."""
+        if self._end is not None:
+            count = min(count, self._end - self._at)
+        data = read_up_to(self._source, count) if count else b""
+        self._at += len(data)
+        if self._end is not None and len(data) < count:
+            raise MalformedBytes("CAR", "truncated")
+        return data
+
+    def exactly(self, count: int) -> bytes:
+        """Return `count` bytes. Raises `MalformedBytes` if there are fewer."""
+        data = self.read(count)
         if len(data) < count:
             raise MalformedBytes("CAR", "truncated")
         return data
+
+    def skip_to(self, offset: int) -> None:
+        """Pass over bytes up to an offset from where the source began."""
+        while self._at < offset:
+            self.exactly(min(offset - self._at, _SKIP_BYTES))
+        if self._at > offset:
+            raise MalformedBytes("CAR", "a part that lies behind")
+
+    def end_at(self, offset: int | None) -> None:
+        """End at this offset; None to end where the source does."""
+        self._end = offset
+
+
+def _section(block: Block) -> bytes:
+    cid = block.cid.encode()
+    return varint.encode(len(cid) + len(block.data)) + cid
 
 
 def _header(roots: Sequence[CID]) -> bytes:
@@ -98,11 +177,14 @@ def _header(roots: Sequence[CID]) -> bytes:
     return varint.encode(len(header)) + header
 
 
-def _read_header(data: bytes) -> tuple[CID, ...]:
+def _read_header(data: bytes) -> tuple[int, tuple[CID, ...]]:
+    """Return the version and the roots, which version 2 has further on."""
     header = dag_cbor.decode(data)
     version = header.get("version") if isinstance(header, dict) else None
     if not isinstance(header, dict) or type(version) is not int:
         raise MalformedBytes("CAR header", "no version")
+    if version == 2 and len(header) == 1:
+        return version, ()
     if version != 1:
         raise CarVersionUnsupported(version)
     roots = header.get("roots")
@@ -110,4 +192,4 @@ def _read_header(data: bytes) -> tuple[CID, ...]:
         raise MalformedBytes("CAR header", "roots and version are due, nothing else")
     if not all(isinstance(root, CID) for root in roots):
         raise MalformedBytes("CAR header", "a root that is no CID")
-    return tuple(roots)
+    return version, tuple(roots)

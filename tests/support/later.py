@@ -22,9 +22,6 @@ LATER: Final[Mapping[str, Mapping[str, Callable[[Row], bool]]]] = {
             (row["config"], row.get("name")) == ("v0-2015", "mode-mtime")
         ),
     },
-    "car.json": {
-        "CARv2": lambda row: row.get("version") == 2,
-    },
     "multiformats.json multibase": {
         "no CID is written in this base": lambda row: row["encoding"] in _OTHER_BASES,
     },

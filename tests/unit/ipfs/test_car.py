@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -17,22 +16,15 @@ from ipfs.errors import LimitExceeded, MalformedBytes, PeerError, WrongBlock
 from ipfs.unixfs.chunker import FixedSize
 from ipfs.unixfs.importer import import_file
 from ipfs.unixfs.profiles import ImportSettings
-from tests.support.later import split
 from tests.support.unixfs_vectors import content
 from tests.support.vectors import foreign, foreign_path
 
 SMALL = ImportSettings(chunker=FixedSize(100), links_per_node_max=3)
 
 
-def foreign_rows() -> tuple[list[Mapping[str, Any]], dict[str, list[Mapping[str, Any]]]]:
-    return split("car.json", foreign("car.json")["cars"])
-
-
 def test_cars_of_other_implementations_read_as_they_said() -> None:
-    rows, later = foreign_rows()
-    assert len(later["CARv2"]) == 6
-    read = 0
-    for row in rows:
+    read: list[int] = []
+    for row in foreign("car.json")["cars"]:
         data = foreign_path(row["bytes"]).read_bytes()
         assert hashlib.sha256(data).hexdigest() == row["sha256"]
         if not row["accept"]:
@@ -43,16 +35,11 @@ def test_cars_of_other_implementations_read_as_they_said() -> None:
         blocks = list(reader)
         assert [str(root) for root in reader.roots] == row["roots"]
         assert len(blocks) == row["blocks"], row["file"]
-        assert b"".join(write_car(reader.roots, blocks)) == data, row["file"]
-        read += 1
-    assert read > 30
-
-
-def test_cars_of_version_two_are_refused_by_name() -> None:
-    _, later = foreign_rows()
-    for row in later["CARv2"]:
-        with pytest.raises(CarVersionUnsupported, match="version 2"):
-            CarReader(io.BytesIO(foreign_path(row["bytes"]).read_bytes()))
+        version = row.get("version", 1)
+        if version == 1:
+            assert b"".join(write_car(reader.roots, blocks)) == data, row["file"]
+        read.append(version)
+    assert (read.count(1), read.count(2)) == (39, 6)
 
 
 def test_a_car_is_the_same_from_whichever_store_made_it() -> None:
