@@ -1,7 +1,7 @@
 """The port to stored blocks, and the one that keeps them in memory."""
 
 from collections.abc import Iterable, Iterator
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from ipfs.block import Block
 from ipfs.cid import CID
@@ -13,6 +13,21 @@ class BlockNotFound(LookupError):
     def __init__(self, cid: CID) -> None:
         super().__init__(f"no block {cid} here")
         self.cid = cid
+
+
+class BlockstoreFull(Exception):
+    """There is no room for more blocks; nothing was put, and what was there is still served."""
+
+    code: ClassVar[str] = "store-full"
+
+    def __init__(self, where: str, *, needed_bytes: int, free_bytes: int) -> None:
+        super().__init__(
+            f"{where} has no room for {needed_bytes} bytes more ({free_bytes} are free, some of "
+            "them kept for tidying up): free space, or delete blocks"
+        )
+        self.where = where
+        self.needed_bytes = needed_bytes
+        self.free_bytes = free_bytes
 
 
 class Blockstore(Protocol):
@@ -32,7 +47,7 @@ class Blockstore(Protocol):
         """Return the size of the block's data. Raises `BlockNotFound`."""
 
     def put(self, blocks: Iterable[Block]) -> None:
-        """Store the blocks, all durable when this returns."""
+        """Store the blocks, all durable when this returns. Raises `BlockstoreFull`."""
 
     def delete(self, cids: Iterable[CID]) -> None:
         """Forget the blocks; absent ones are no error."""

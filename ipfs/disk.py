@@ -4,62 +4,45 @@ The segments are the truth. The index may lag behind them after a crash, or be l
 store reads what it has not seen yet.
 """
 
-import fcntl
+import errno
+import logging
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import RLock
 from typing import ClassVar, Final, Self
 
 from ipfs.block import Block
-from ipfs.blockstore import BlockNotFound
-from ipfs.cid import CID
-from ipfs.segment import Found, Kind, SegmentWriter, read_data, scan
+from ipfs.blockstore import BlockNotFound, BlockstoreFull
+from ipfs.cid import CID, Codec
+from ipfs.errors import MalformedBytes
+from ipfs.segments.files import OpenSegments, SegmentWriter, sync_folder
+from ipfs.segments.lock import lock
+from ipfs.segments.record import Found, Kind, SegmentFile, scan
+from ipfs.segments.scrub import ScrubReport, SegmentReport, compare
+from ipfs.segments.store import Place, SegmentIndex, is_damage, is_full
 
 SEGMENT_BYTES_MAX: Final = 256 << 20
 """A full segment is closed; small enough to be rewritten in a second or two."""
 
-_RECLAIM_FRACTION_MIN: Final = 64
+_DISK_PARTS_MIN: Final = 16
+"""A segment is at most this part of its disk: on a small one, rewriting must fit too."""
+
+_RECLAIM_PARTS: Final = 64
 """A segment with less dead than this part of a full one is not worth rewriting."""
 
 _BATCH_BYTES: Final = 16 << 20
-_PAGE_ROWS: Final = 1000
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS segments (id INTEGER PRIMARY KEY, indexed_bytes INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS blocks (
-    multihash BLOB PRIMARY KEY,
-    cid BLOB NOT NULL,
-    segment INTEGER NOT NULL,
-    data_at INTEGER NOT NULL,
-    data_bytes INTEGER NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS blocks_by_segment ON blocks (segment);
-"""
-
-_POINT_AT: Final = """
-INSERT INTO blocks VALUES (?, ?, ?, ?, ?) ON CONFLICT (multihash) DO UPDATE
-SET cid = excluded.cid, segment = excluded.segment, data_at = excluded.data_at,
-    data_bytes = excluded.data_bytes
-WHERE (excluded.segment, excluded.data_at) > (segment, data_at)
-"""
-"""The newest copy of a block wins, in whatever order segments are read."""
-
-
-class StoreLocked(Exception):
-    """Another process, or another store in this one, has the folder open."""
-
-    code: ClassVar[str] = "store-locked"
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(f"the block store {folder} is in use by another process")
-        self.folder = folder
+log = logging.getLogger(__name__)
 
 
 class BlockCorrupt(BlockNotFound):
     """The disk gave back other bytes than were stored; the block counts as lost."""
+
+    code: ClassVar[str] = "block-corrupt"
 
 
 class DiskBlockstore:
@@ -67,31 +50,43 @@ class DiskBlockstore:
 
     A put is on the disk when it returns, with one fsync a call: put many blocks at once. Every
     read is checked against the CID. A segment that is mostly deleted is rewritten, so space comes
-    back with the deletions after. Errors of the disk (`OSError`, `sqlite3.Error`) rise; what was
-    being put then is not acknowledged, and what was acknowledged before stays.
+    back with the deletions; a put leaves as much free as that takes (`BlockstoreFull`). Other
+    errors of the disk (`OSError`, `sqlite3.Error`) rise; what was being put then is not
+    acknowledged, and what was acknowledged before stays.
 
     Raises `StoreLocked`.
     """
 
     def __init__(self, folder: Path, *, segment_bytes_max: int = SEGMENT_BYTES_MAX) -> None:
         self._folder = folder
-        self._segment_bytes_max = segment_bytes_max
+        self._writing = RLock()
+        """Held to append, fsync included; taken before `_mutex`."""
+
         self._mutex = RLock()
+        """Held to use the index, and never through an fsync: reads go on while others put."""
+
         self._writer: SegmentWriter | None = None
-        self._writer_id = 0
         folder.mkdir(parents=True, exist_ok=True)
-        self._lock_fd = _lock(folder)
+        disk = os.statvfs(folder)
+        disk_bytes = disk.f_frsize * disk.f_blocks
+        self._segment_bytes_max = min(segment_bytes_max, max(1, disk_bytes // _DISK_PARTS_MIN))
+        self._lock_fd = lock(folder)
         try:
-            self._index = _open_index(folder / "index.sqlite")
+            self._segments = SegmentFile.all_in(folder)
+            self._open_segments = OpenSegments(folder)
+            self._index = SegmentIndex(folder)
             self._catch_up()
         except BaseException:
             os.close(self._lock_fd)
             raise
+        if self._index.was_damaged:
+            log.warning("the index of %s was damaged and is made anew", folder)
 
     def close(self) -> None:
         """Release the folder."""
-        with self._mutex:
+        with self._writing, self._mutex:
             self._close_writer()
+            self._open_segments.close()
             self._index.close()
             os.close(self._lock_fd)
 
@@ -104,47 +99,41 @@ class DiskBlockstore:
     def get(self, cid: CID) -> Block:
         """Return the block. Raises `BlockNotFound`, `BlockCorrupt`."""
         with self._mutex:
-            segment, data_at, data_bytes = self._place(cid)
-            data = read_data(self._path(segment), data_at, data_bytes)
+            place = self._place(cid)
+            reader = self._open_segments.reader(self._segments[place.segment])
+        data = reader.read(place.data_at, place.data_bytes)
         if not cid.matches(data):
-            self._forget(cid, segment, data_at)
+            with self._mutex, self._index.transaction():
+                self._index.forget(cid.multihash, place)
             raise BlockCorrupt(cid)
         return Block(cid, data)
 
     def has(self, cid: CID) -> bool:
         """Whether the block is here."""
         with self._mutex:
-            return self._find(cid) is not None
+            return self._index.find(cid.multihash) is not None
 
     def size_bytes(self, cid: CID) -> int:
         """Return the size of the block's data. Raises `BlockNotFound`."""
         with self._mutex:
-            return self._place(cid)[2]
+            return self._place(cid).data_bytes
 
     def put(self, blocks: Iterable[Block]) -> None:
-        """Store the blocks, all on the disk when this returns."""
-        with self._mutex:
+        """Store the blocks, all on the disk when this returns. Raises `BlockstoreFull`."""
+        with self._writing:
             new = {block.cid.multihash: block for block in blocks if not self.has(block.cid)}
             if new:
-                self._append(new.values())
+                self._require_room(sum(len(block.data) for block in new.values()))
+                self._append(list(new.values()), are_new=True)
 
     def delete(self, cids: Iterable[CID]) -> None:
         """Forget the blocks; absent ones are no error."""
-        with self._mutex:
-            places = {cid: place for cid in cids if (place := self._find(cid))}
-            if not places:
-                return
-            with self._appending() as writer:
-                for cid in places:
-                    writer.append_tombstone(cid)
-                writer.sync()
-                with self._transaction():
-                    self._index.executemany(
-                        "DELETE FROM blocks WHERE multihash = ?",
-                        [(cid.multihash,) for cid in places],
-                    )
-                    self._mark_indexed(self._writer_id, writer.size_bytes)
-            for segment in {place[0] for place in places.values()}:
+        with self._writing:
+            with self._mutex:
+                gone = [key for cid in cids if self._index.needs_tombstone(key := cid.multihash)]
+                places = [place for key in gone if (place := self._index.find(key))]
+            self._bury(gone)
+            for segment in sorted({place.segment for place in places}):
                 self._reclaim(segment)
 
     def __iter__(self) -> Iterator[CID]:
@@ -152,211 +141,245 @@ class DiskBlockstore:
         last = b""
         while True:
             with self._mutex:
-                rows = self._index.execute(
-                    "SELECT multihash, cid FROM blocks WHERE multihash > ?"
-                    " ORDER BY multihash LIMIT ?",
-                    (last, _PAGE_ROWS),
-                ).fetchall()
-            if not rows:
+                page = self._index.page(last)
+            if not page:
                 return
-            yield from (CID.decode(cid) for _, cid in rows)
-            last = rows[-1][0]
+            yield from (cid for _, cid in page)
+            last = page[-1][0]
 
-    def _find(self, cid: CID) -> tuple[int, int, int] | None:
-        row: tuple[int, int, int] | None = self._index.execute(
-            "SELECT segment, data_at, data_bytes FROM blocks WHERE multihash = ?",
-            (cid.multihash,),
-        ).fetchone()
-        return row
+    def scrub(self, *, on_progress: Callable[[int], None] = lambda _: None) -> ScrubReport:
+        """Read everything; find every bit that is not as it was written, and mend what can be.
 
-    def _place(self, cid: CID) -> tuple[int, int, int]:
-        place = self._find(cid)
+        Reads and puts go on between one segment and the next.
+        on_progress:  called with the bytes read so far
+        """
+        reports: list[SegmentReport] = []
+        lost: list[CID] = []
+        for segment in tuple(self._segments.values()):
+            with self._writing:
+                # A segment may have been rewritten since.
+                if segment.id in self._segments:
+                    report, lost_here = self._scrub_segment(segment)
+                    reports.append(report)
+                    lost += lost_here
+            on_progress(sum(report.read_bytes for report in reports))
+        is_wrong = not all(report.agrees_with_index for report in reports)
+        if is_wrong:
+            self._rebuild_index()
+        return ScrubReport(
+            read_bytes=sum(report.read_bytes for report in reports),
+            block_count=sum(report.block_count for report in reports),
+            damage=tuple(damage for report in reports for damage in report.damage),
+            lost=tuple(lost),
+            index_was_wrong=is_wrong or self._index.was_damaged,
+        )
+
+    def _scrub_segment(self, segment: SegmentFile) -> tuple[SegmentReport, list[CID]]:
+        try:
+            with self._mutex:
+                indexed_bytes = self._index.indexed_bytes().get(segment.id, 0)
+                entries = self._index.entries(segment.id)
+        except (sqlite3.DatabaseError, MalformedBytes) as error:
+            if isinstance(error, sqlite3.DatabaseError) and not is_damage(error):
+                raise
+            return SegmentReport(0, 0, (), agrees_with_index=False), []
+        scanned = scan(self._path(segment), segment, end=indexed_bytes)
+        report = compare(segment.id, scanned, entries, indexed_bytes=indexed_bytes)
+        must_move = report.damage and report.agrees_with_index
+        return report, self._evacuate(segment) if must_move else []
+
+    def _rebuild_index(self) -> None:
+        with self._writing, self._mutex:
+            self._close_writer()
+            self._index.discard()
+            self._index = SegmentIndex(self._folder)
+            self._catch_up()
+
+    def _place(self, cid: CID) -> Place:
+        place = self._index.find(cid.multihash)
         if place is None:
             raise BlockNotFound(cid)
         return place
 
-    def _append(self, blocks: Iterable[Block]) -> None:
-        """Append blocks and let the index point at them, wherever it pointed before."""
+    def _append(self, blocks: Sequence[Block], *, are_new: bool) -> None:
+        """Append blocks and let the index point at them."""
         with self._appending() as writer:
-            rows = [
-                (
-                    block.cid.multihash,
-                    block.cid.encode(),
-                    self._writer_id,
-                    writer.append_block(block),
-                    len(block.data),
-                )
-                for block in blocks
-            ]
+            starts = writer.append((Kind.BLOCK, block.cid, block.data) for block in blocks)
             writer.sync()
-            with self._transaction():
-                self._index.executemany(_POINT_AT, rows)
-                self._mark_indexed(self._writer_id, writer.size_bytes)
-        if writer.size_bytes >= self._segment_bytes_max:
-            self._close_writer()
+            places = [
+                (block.cid, Place(writer.segment.id, data_at, len(block.data)))
+                for block, data_at in zip(blocks, starts, strict=True)
+            ]
+            with self._mutex, self._index.transaction():
+                self._index.point(places, are_new=are_new)
+                self._index.mark(writer.segment.id, writer.size_bytes)
+
+    def _bury(self, multihashes: Sequence[bytes]) -> None:
+        """Append tombstones, and take the blocks out of the index."""
+        if not multihashes:
+            return
+        with self._appending() as writer:
+            writer.append((Kind.TOMBSTONE, CID(1, Codec.RAW, key), b"") for key in multihashes)
+            writer.sync()
+            with self._mutex, self._index.transaction():
+                self._index.bury(multihashes, writer.segment.id)
+                self._index.mark(writer.segment.id, writer.size_bytes)
 
     @contextmanager
     def _appending(self) -> Iterator[SegmentWriter]:
-        """Lend the open segment; on any error abandon it, its tail left to the next opening."""
-        if self._writer is None:
-            self._writer_id = max(self._segment_ids(), default=0) + 1
-            self._writer = SegmentWriter.open(self._path(self._writer_id))
+        """Lend the open segment; on any error take back what was appended and abandon it."""
+        writer = self._writer
+        if writer is None:
+            with self._mutex:
+                segment = SegmentFile.new(max(self._segments, default=0) + 1)
+                self._segments[segment.id] = segment
+            writer = self._writer = SegmentWriter.open(self._folder, segment)
+        size_bytes = writer.size_bytes
         try:
-            yield self._writer
-        except BaseException:
-            self._close_writer()
+            yield writer
+        except (OSError, sqlite3.Error) as error:
+            asked = writer.size_bytes - size_bytes
+            self._take_back(writer, size_bytes)
+            if getattr(error, "errno", None) in _FULL or _is_full(error):
+                raise self._full(asked) from error
             raise
+        except BaseException:
+            self._take_back(writer, size_bytes)
+            raise
+        if writer.size_bytes >= self._segment_bytes_max:
+            self._close_writer()
+
+    def _take_back(self, writer: SegmentWriter, size_bytes: int) -> None:
+        # What is left of it if the disk refuses this too was never acknowledged.
+        with suppress(OSError):
+            writer.cut(size_bytes)
+        self._close_writer()
+        if size_bytes == 0:
+            with self._mutex:
+                self._remove(writer.segment)
 
     def _close_writer(self) -> None:
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.close()
 
-    def _reclaim(self, segment: int) -> None:
-        """Move what lives out of a mostly dead segment, then remove it."""
-        path = self._path(segment)
-        (live_bytes,) = self._index.execute(
-            "SELECT COALESCE(SUM(data_bytes), 0) FROM blocks WHERE segment = ?", (segment,)
-        ).fetchone()
-        dead_bytes_min = max(live_bytes, self._segment_bytes_max // _RECLAIM_FRACTION_MIN)
-        if path.stat().st_size - live_bytes < dead_bytes_min:
-            return
-        if segment == self._writer_id:
-            self._close_writer()
-        for batch in self._live_blocks(segment):
-            self._append(batch)
-        # In this order: rows without a file are dropped at the next opening, but a file without
-        # rows would be read again, and bring back what was deleted.
-        path.unlink()
-        with self._transaction():
-            self._drop(segment)
+    def _require_room(self, needed_bytes: int) -> None:
+        if needed_bytes + self._segment_bytes_max > self._free_bytes():
+            raise self._full(needed_bytes)
 
-    def _live_blocks(self, segment: int) -> Iterator[list[Block]]:
-        """Yield the intact blocks of a segment, in batches worth one fsync."""
-        rows = self._index.execute(
-            "SELECT cid, data_at, data_bytes FROM blocks WHERE segment = ? ORDER BY data_at",
-            (segment,),
-        ).fetchall()
+    def _full(self, needed_bytes: int) -> BlockstoreFull:
+        return BlockstoreFull(
+            str(self._folder), needed_bytes=needed_bytes, free_bytes=self._free_bytes()
+        )
+
+    def _free_bytes(self) -> int:
+        disk = os.statvfs(self._folder)
+        return disk.f_frsize * disk.f_bavail
+
+    def _reclaim(self, segment_id: int) -> None:
+        """Rewrite a mostly dead segment, if there is room for what lives in it."""
+        segment = self._segments[segment_id]
+        with self._mutex:
+            live_bytes = self._index.live_bytes(segment_id)
+        dead_bytes = self._path(segment).stat().st_size - live_bytes
+        if dead_bytes >= max(live_bytes, self._segment_bytes_max // _RECLAIM_PARTS) and (
+            not live_bytes or live_bytes < self._free_bytes()
+        ):
+            self._evacuate(segment)
+
+    def _evacuate(self, segment: SegmentFile) -> list[CID]:
+        """Write what lives in a segment elsewhere, and remove it; return what was rotten."""
+        if self._writer is not None and self._writer.segment == segment:
+            self._close_writer()
+        with self._mutex:
+            live = self._index.live(segment.id)
+            buried = self._index.tombstones(segment.id)
+        lost: list[tuple[CID, Place]] = []
+        for batch in self._intact(segment, live, lost):
+            self._append(batch, are_new=False)
+        self._bury(buried)
+        with self._mutex:
+            with self._index.transaction():
+                for cid, place in lost:
+                    self._index.forget(cid.multihash, place)
+            # In this order: rows without a file are dropped at the next opening, but a file
+            # without rows would be read again.
+            self._remove(segment)
+            with self._index.transaction():
+                self._index.drop(segment.id)
+        return [cid for cid, _ in lost]
+
+    def _intact(
+        self,
+        segment: SegmentFile,
+        live: Iterable[tuple[CID, Place]],
+        lost: list[tuple[CID, Place]],
+    ) -> Iterator[list[Block]]:
+        """Yield the blocks of a segment in batches worth one fsync; list the rotten ones."""
+        with self._mutex:
+            reader = self._open_segments.reader(segment)
         batch: list[Block] = []
         batch_bytes = 0
-        for name, data_at, data_bytes in rows:
-            cid = CID.decode(name)
-            data = read_data(self._path(segment), data_at, data_bytes)
-            if cid.matches(data):
-                batch.append(Block(cid, data))
-                batch_bytes += data_bytes
+        for cid, place in live:
+            data = reader.read(place.data_at, place.data_bytes)
+            if not cid.matches(data):
+                lost.append((cid, place))
+                continue
+            batch.append(Block(cid, data))
+            batch_bytes += len(data)
             if batch_bytes >= _BATCH_BYTES:
                 yield batch
                 batch, batch_bytes = [], 0
         if batch:
             yield batch
 
-    def _forget(self, cid: CID, segment: int, data_at: int) -> None:
-        """Drop a place that holds wrong bytes, so that the block can be put anew."""
-        with self._mutex, self._transaction():
-            self._index.execute(
-                "DELETE FROM blocks WHERE multihash = ? AND segment = ? AND data_at = ?",
-                (cid.multihash, segment, data_at),
-            )
-
-    def _drop(self, segment: int) -> None:
-        self._index.execute("DELETE FROM blocks WHERE segment = ?", (segment,))
-        self._index.execute("DELETE FROM segments WHERE id = ?", (segment,))
+    def _remove(self, segment: SegmentFile) -> None:
+        self._path(segment).unlink()
+        sync_folder(self._folder)
+        del self._segments[segment.id]
+        self._open_segments.let_go(segment.id)
 
     def _catch_up(self) -> None:
         """Bring the index up to date with the segments; go on with the last one if it is whole."""
-        ids = self._segment_ids()
-        indexed = dict(self._index.execute("SELECT id, indexed_bytes FROM segments").fetchall())
+        indexed = self._index.indexed_bytes()
         is_whole = False
-        size_bytes = 0
-        with self._transaction():
-            for gone in indexed.keys() - set(ids):
-                self._drop(gone)
-            for segment in ids:
-                size_bytes = self._path(segment).stat().st_size
-                indexed_bytes = indexed.get(segment, 0)
-                if indexed_bytes != size_bytes:
-                    indexed_bytes = self._index_tail(segment, indexed_bytes, size_bytes)
-                is_whole = indexed_bytes == size_bytes
-        if is_whole and size_bytes < self._segment_bytes_max:
-            self._writer_id = ids[-1]
-            self._writer = SegmentWriter.open(self._path(ids[-1]))
+        with self._index.transaction():
+            for gone in indexed.keys() - self._segments.keys():
+                self._index.drop(gone)
+            for segment in self._segments.values():
+                is_whole = self._replay(segment, indexed.get(segment.id, 0))
+        if is_whole:
+            last = self._segments[max(self._segments)]
+            if self._path(last).stat().st_size < self._segment_bytes_max:
+                self._writer = SegmentWriter.open(self._folder, last)
 
-    def _index_tail(self, segment: int, start: int, size_bytes: int) -> int:
-        """Index what was appended from `start` on; return where the last whole record ends."""
+    def _replay(self, segment: SegmentFile, start: int) -> bool:
+        """Index what was appended from `start` on; return whether it ends with a whole record."""
+        path = self._path(segment)
+        size_bytes = path.stat().st_size
+        if start == size_bytes:
+            return True
         if start > size_bytes:
-            self._drop(segment)
+            self._index.drop(segment.id)
             start = 0
         # What the index names counts as durable from here on, so make it so.
-        with self._path(segment).open("rb") as file:
+        with path.open("rb") as file:
             os.fsync(file.fileno())
-        for found in scan(self._path(segment), start):
-            start = found.data_at + found.data_bytes
-            if found.kind is Kind.TOMBSTONE:
-                # A later copy of the block outlives a tombstone that is read late.
-                self._index.execute(
-                    "DELETE FROM blocks WHERE multihash = ? AND (segment, data_at) < (?, ?)",
-                    (found.cid.multihash, segment, found.data_at),
-                )
-            elif found.data_matches:
-                self._index.execute(_POINT_AT, _row(found, segment))
-        self._mark_indexed(segment, start)
-        return start
+        for found in scan(path, segment, start):
+            if isinstance(found, Found):
+                self._index.replay(segment.id, found)
+                start = found.end
+        if start < size_bytes and not self._index.is_new:
+            # Torn in a crash: nothing behind what the index knew was rotten for long.
+            os.truncate(path, start)
+            size_bytes = start
+        # With a new index nobody knows whether a bad end was torn or rotted: scrub will tell it.
+        self._index.mark(segment.id, size_bytes)
+        return start == size_bytes
 
-    def _mark_indexed(self, segment: int, indexed_bytes: int) -> None:
-        self._index.execute(
-            "INSERT OR REPLACE INTO segments VALUES (?, ?)", (segment, indexed_bytes)
-        )
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._index.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._index.execute("ROLLBACK")
-            raise
-        self._index.execute("COMMIT")
-
-    def _segment_ids(self) -> list[int]:
-        return sorted(int(path.stem) for path in self._folder.glob("*.segment"))
-
-    def _path(self, segment: int) -> Path:
-        return self._folder / f"{segment:08d}.segment"
+    def _path(self, segment: SegmentFile) -> Path:
+        return self._folder / segment.name
 
 
-def _row(found: Found, segment: int) -> tuple[bytes, bytes, int, int, int]:
-    return found.cid.multihash, found.cid.encode(), segment, found.data_at, found.data_bytes
-
-
-def _lock(folder: Path) -> int:
-    lock_fd = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock_fd)
-        raise StoreLocked(folder) from None
-    return lock_fd
-
-
-def _open_index(path: Path) -> sqlite3.Connection:
-    """Open the index; a damaged one is thrown away, because the segments can make it again."""
-    try:
-        return _connect(path)
-    except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode not in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
-            raise
-    for suffix in ("", "-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
-    return _connect(path)
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    index = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    try:
-        # NORMAL never corrupts; the commits that it may lose are read from the segments again.
-        index.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;" + _SCHEMA)
-    except BaseException:
-        index.close()
-        raise
-    return index
+def _is_full(error: Exception) -> bool:
+    return isinstance(error, sqlite3.Error) and is_full(error)

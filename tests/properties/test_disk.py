@@ -59,9 +59,12 @@ class Histories(RuleBasedStateMachine):
         for path in self.folder.glob("index.*"):
             path.unlink()
         self.store = self.open()
-        # A tombstone may have gone with its segment: what it buried may be back, never more.
-        back = set(self.store) - set(self.model)
-        self.store.delete(back)
+
+    @rule()
+    def scrub(self) -> None:
+        report = self.store.scrub()
+        assert not report.lost
+        assert not report.index_was_wrong
 
     @invariant()
     def both_hold_the_same(self) -> None:
@@ -75,4 +78,4 @@ class Histories(RuleBasedStateMachine):
 
 
 TestHistories = Histories.TestCase
-TestHistories.settings = settings(max_examples=20, stateful_step_count=25, deadline=None)
+TestHistories.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)

@@ -16,7 +16,8 @@ import pytest
 from ipfs.block import Block
 from ipfs.blockstore import BlockNotFound
 from ipfs.cid import Codec
-from ipfs.disk import BlockCorrupt, DiskBlockstore, StoreLocked
+from ipfs.disk import BlockCorrupt, DiskBlockstore
+from ipfs.segments.lock import StoreLocked
 from tests.support import writes_until_killed
 from tests.support.writes_until_killed import block
 
@@ -138,18 +139,38 @@ def test_a_rebuilt_index_names_no_rotten_block(tmp_path: Path) -> None:
         assert set(store) == {big(2).cid}
 
 
-def test_a_rebuild_ends_at_a_damaged_head(tmp_path: Path) -> None:
+def test_a_rebuild_goes_on_behind_a_damaged_head(tmp_path: Path) -> None:
     with DiskBlockstore(tmp_path / "whole") as store:
         store.put([block(1)])
         head_at = segments(tmp_path / "whole")[0].stat().st_size
         store.put([block(2), block(3)])
-    for position in range(head_at, head_at + 14 + len(block(2).cid.encode())):
+    for position in range(head_at, head_at + 18 + len(block(2).cid.encode())):
         folder = tmp_path / str(position)
         shutil.copytree(tmp_path / "whole", folder)
         flip_bit(segments(folder)[0], position)
         lose_index(folder)
         with DiskBlockstore(folder) as store:
-            assert set(store) == {block(1).cid}
+            assert set(store) == {block(1).cid, block(3).cid}
+            assert store.get(block(3).cid) == block(3)
+
+
+def test_a_block_that_reads_like_a_record_is_none(tmp_path: Path) -> None:
+    """A stranger's block can't bury another, even where reading has to find its way again."""
+    with DiskBlockstore(tmp_path / "his") as store:
+        store.put([block(1)])
+        store.delete([block(1).cid])
+        record_bytes = 18 + len(block(1).cid.encode())
+        tombstone = segments(tmp_path / "his")[0].read_bytes()[-record_bytes:]
+        store.put([block(1)])
+    ours = tmp_path / "ours"
+    with DiskBlockstore(ours) as store:
+        store.put([block(1)])
+        head_at = segments(ours)[0].stat().st_size
+        store.put([Block.of(Codec.RAW, b"x" + tombstone * 3)])
+    flip_bit(segments(ours)[0], head_at + 9)
+    lose_index(ours)
+    with DiskBlockstore(ours) as store:
+        assert set(store) == {block(1).cid}
 
 
 def test_a_failed_fsync_acknowledges_nothing_and_its_segment_is_left(

@@ -1,0 +1,1 @@
+"""Files that blocks are appended to, and the index that finds them there."""
