@@ -316,7 +316,7 @@ def _told_verdict(found: "Verdict") -> tuple[str, dict[str, Any]]:
         else "\nThe beacon is the ledger's own: its operator could have known the challenges."
     )
     text = (
-        f"{found.safety}: {found.proven_copies} of {len(found.copies)} copies are proven\n"
+        f"{found.safety}: {found.proven_copies} of {found.due_copies} copies are proven\n"
         f"{table(headings, rows)}{caveat}"
     )
     fields = {
