@@ -135,8 +135,11 @@ def _objection(
             f"takes pieces of {ask.piece_size_bytes_min} to {size_bytes_max} bytes, "
             f"this one has {piece_size_bytes}"
         )
-    if terms.duration_epochs > ask.duration_epochs_max:
-        return f"keeps for {ask.duration_epochs_max} epochs at most"
+    period_epochs = policy.proving_period_epochs
+    epochs_min = policy.deal_periods_min * period_epochs
+    epochs_max = min(ask.duration_epochs_max, policy.deal_periods_max * period_epochs)
+    if not epochs_min <= terms.duration_epochs <= epochs_max:
+        return f"keeps for {epochs_min} to {epochs_max} epochs, you want {terms.duration_epochs}"
     price_max = terms.price_atto_per_gib_epoch_max
     if price_max is not None and ask.price_atto_per_gib_epoch > price_max:
         return f"asks {ask.price_atto_per_gib_epoch} atto a GiB and epoch, you offer {price_max}"

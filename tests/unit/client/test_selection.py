@@ -66,7 +66,7 @@ def test_two_copies_never_have_the_same_owner() -> None:
     ("unfit", "terms", "reason"),
     [
         (candidate(1, piece_size_bytes_max=1 << 19), {}, "takes pieces"),
-        (candidate(1, duration_epochs_max=50), {}, "keeps for 50"),
+        (candidate(1, duration_epochs_max=50), {}, "keeps for 16 to 50 epochs"),
         (candidate(1, expires_epoch=5), {}, "expired"),
         (candidate(1, price_atto=11), {"price_atto_per_gib_epoch_max": 10}, "you offer 10"),
         (
@@ -93,6 +93,12 @@ def test_who_does_not_take_the_terms_is_told_why(
     assert reason in str(refusal.value)
 
 
+@pytest.mark.parametrize("duration", [0, 15, 1278 * 16 + 1, 2**62])
+def test_no_ask_lets_a_deal_last_longer_or_shorter_than_the_network_does(duration: int) -> None:
+    with pytest.raises(NotEnoughProviders, match="keeps for 16 to 20448 epochs"):
+        quoted(candidate(1, duration_epochs_max=2**63), duration_epochs=duration)
+
+
 def test_owners_who_keep_a_copy_are_not_asked_for_another() -> None:
     candidates = [candidate(1, price_atto=1), candidate(2, price_atto=2), candidate(3, owner=1)]
     keeper = candidates[0].provider.owner
@@ -116,7 +122,7 @@ def test_no_piece_is_larger_than_its_sector_whatever_the_ask_says() -> None:
 @given(
     prices=st.lists(st.integers(0, 10**24), min_size=1, max_size=6),
     size_log2=st.integers(7, 23),
-    duration=st.integers(1, 10_000),
+    duration=st.integers(16, 10_000),
 )
 def test_the_total_is_exactly_what_the_deals_will_lock(
     prices: list[int], size_log2: int, duration: int

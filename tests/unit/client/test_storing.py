@@ -208,6 +208,33 @@ async def test_said_again_it_ends_with_the_same_proposal(tmp_path: Path) -> None
         assert (await client.account()).locked_atto == deal.unsettled_atto
 
 
+async def test_every_deal_that_was_begun_is_brought_to_its_proof(tmp_path: Path) -> None:
+    async with town(tmp_path) as place, client_of(place) as client:
+        providers = [await place.provider(), await place.provider()]
+        prepared = await client.file("more than enough")
+        twice = StorageTerms(duration_epochs=160, copies=2)
+        agreed = await quoted(client, prepared, twice)
+        await interrupted(client, prepared, agreed, Stage.RESERVED, twice)
+        result = await stored(client, prepared, Quote((), ()), Diary())
+        assert keepers(result) == [provider.id for provider in providers], "one was asked for now"
+        assert (await client.account()).locked_atto == await locked_by(place, client)
+
+
+async def test_who_looks_again_after_the_end_is_not_asked_to_pay_again(tmp_path: Path) -> None:
+    async with town(tmp_path) as place, client_of(place) as client:
+        await place.provider()
+        prepared = await client.file("short")
+        terms = StorageTerms(duration_epochs=16)
+        agreed = await quoted(client, prepared, terms)
+        cut = CutAt(place, client, {Stage.PUBLISHED}, epochs=80)
+        [deal] = (await stored(client, prepared, agreed, cut, terms)).deals
+        assert deal.state is DealState.COMPLETED
+        assert cut.steps[-1].detail == f"deal {deal.id}, completed by now"
+        assert len(await place.ledger.deals()) == 1
+        assert (await client.account()).locked_atto == 0
+        assert await missing_copies(client.session, client.payer, prepared, terms) == 1
+
+
 async def test_the_ledger_goes_away_and_comes_back(tmp_path: Path) -> None:
     async with town(tmp_path) as place, client_of(place) as client:
         provider = await place.provider()
@@ -284,21 +311,25 @@ async def test_a_piece_that_nobody_takes_is_refused_with_the_flag_that_helps(
 class InterruptAt(Diary):
     """Presses Ctrl-C at a stage."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, *, copies: int) -> None:
         super().__init__()
         self._stage = stage
+        self._copies = copies
         self.task: asyncio.Task[Stored] | None = None
 
     def __call__(self, step: Step) -> None:
         super().__call__(step)
-        if step.stage is self._stage and self.task is not None:
+        there = {one.provider_id for one in self.steps if one.stage is self._stage}
+        if len(there) == self._copies and self.task is not None:
             self.task.cancel()
 
 
-async def interrupted(client: Client, prepared: Prepared, agreed: Quote, stage: Stage) -> None:
-    """Begin to store, and be cancelled at a stage."""
-    interrupt = InterruptAt(stage)
-    interrupt.task = asyncio.create_task(stored(client, prepared, agreed, interrupt))
+async def interrupted(
+    client: Client, prepared: Prepared, agreed: Quote, stage: Stage, terms: StorageTerms = TERMS
+) -> None:
+    """Begin to store, and be cancelled when the last copy is at a stage."""
+    interrupt = InterruptAt(stage, copies=terms.copies)
+    interrupt.task = asyncio.create_task(stored(client, prepared, agreed, interrupt, terms))
     with pytest.raises(asyncio.CancelledError):
         await interrupt.task
 
@@ -306,8 +337,9 @@ async def interrupted(client: Client, prepared: Prepared, agreed: Quote, stage: 
 class CutAt(Diary):
     """Cuts the client off from the ledger at each of some stages, for a few epochs."""
 
-    def __init__(self, place: Town, client: Client, stages: set[Stage]) -> None:
+    def __init__(self, place: Town, client: Client, stages: set[Stage], *, epochs: int = 2) -> None:
         super().__init__()
+        self._epochs = epochs
         self.to_come = stages
         self._place = place
         self._line = client.line
@@ -318,7 +350,9 @@ class CutAt(Diary):
         if step.stage in self.to_come:
             self.to_come.discard(step.stage)
             self._line.cut()
-            self._mending.append(asyncio.create_task(self._mend_at(self._place.epoch + 2)))
+            self._mending.append(
+                asyncio.create_task(self._mend_at(self._place.epoch + self._epochs))
+            )
 
     async def _mend_at(self, epoch: int) -> None:
         await self._place.ledger.head_after(epoch - 1)
