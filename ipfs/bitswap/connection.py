@@ -1,12 +1,13 @@
-"""One peer, as Bitswap sees it: the stream that we write to, and the frames that it writes."""
+"""One peer, as Bitswap sees it: the streams that we write to, and the frames that it writes."""
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from ipfs.bitswap.messages import MESSAGE_BYTES_MAX, PROTOCOL_ID, Message
+from ipfs.bitswap.messages import MESSAGE_BYTES_MAX, PROTOCOL_IDS, Message, Presence
+from ipfs.bitswap.pace import Pace
 from ipfs.bitswap.wantlist import Requests
 from ipfs.errors import PeerHungUp, PeerTooSlow
 from ipfs.framing import FrameReader, encode_frame
@@ -17,6 +18,13 @@ READ_BYTES: Final = 256 * 1024
 
 MESSAGE_SECONDS_MAX: Final = 60.0
 """For one message to come or go, from its first byte: 4 MiB at 70 kB/s."""
+
+STREAMS_PER_PEER_MAX: Final = 16
+"""Streams of one peer that are listened to at a time. Kubo has one, Helia one a message."""
+
+ENTRIES_PER_SECOND: Final = 16_384
+"""Wants and presences heard of one peer in the long run: a flood of them costs an eighth of a
+core, as one takes 8 µs. Whoever says more is listened to more slowly, and so slowed down."""
 
 
 @dataclass(slots=True)
@@ -30,50 +38,101 @@ class Tally:
     blocks_unasked: int = 0
 
 
-class Link:
-    """What we have to say to one peer, and the stream to say it on, opened when first needed."""
+class Lane:
+    """A stream on which we speak to a peer, opened when first needed, again if it was reset."""
 
     def __init__(self, host: Host, peer_id: PeerId) -> None:
         self._host = host
+        self._peer_id = peer_id
         self._stream: Stream | None = None
-        self.peer_id = peer_id
-        self.requests = Requests()
-        self.tally = Tally()
-        self.has_news = asyncio.Event()
+        self._protocol_id = ""
 
-    async def send(self, message: Message) -> None:
-        """Send one message, again on a new stream if the old one turns out to be reset.
+    async def send(self, message_of: Callable[[bool], Message]) -> int:
+        """Send one message, in the version that the peer speaks; return its size in bytes.
+
+        message_of:  what to say; its argument tells whether the stream is new, so that whatever
+                     was said before on another one may have been lost
 
         Raises `NetworkError`, `PeerHungUp`, `PeerTooSlow`.
         """
-        frame = encode_frame(message.encode())
         try:
             async with asyncio.timeout(MESSAGE_SECONDS_MAX):
                 try:
-                    await self._write(frame)
+                    return await self._send(message_of)
                 except PeerHungUp:
                     self._stream = None
-                    await self._write(frame)
+                    return await self._send(message_of)
         except TimeoutError:
             raise PeerTooSlow("it did not take a message") from None
-        self.tally.bytes_sent += len(frame)
-        self.tally.blocks_sent += len(message.blocks)
 
-    async def _write(self, frame: bytes) -> None:
-        if self._stream is None:
-            self._stream, _ = await self._host.open_stream(self.peer_id, (PROTOCOL_ID,))
-        await self._stream.write(frame)
+    async def _send(self, message_of: Callable[[bool], Message]) -> int:
+        stream, is_new = self._stream, self._stream is None
+        if stream is None:
+            stream, self._protocol_id = await self._host.open_stream(self._peer_id, PROTOCOL_IDS)
+            self._stream = stream
+        frame = encode_frame(message_of(is_new).encode(self._protocol_id))
+        await stream.write(frame)
+        return len(frame)
 
     async def close(self) -> None:
         """End the stream; what was sent on it still arrives."""
-        if self._stream is not None:
+        stream, self._stream = self._stream, None
+        if stream is not None:
             with contextlib.suppress(PeerHungUp):
-                await self._stream.close_write()
+                await stream.close_write()
 
     async def reset(self) -> None:
         """Abandon the stream."""
-        if self._stream is not None:
-            await self._stream.reset()
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            await stream.reset()
+
+
+class Link:
+    """What is between us and one peer.
+
+    Words, that is wants and presences, go out on one stream and blocks on another: what we ask
+    and who has what never waits for the peer to take a megabyte.
+    """
+
+    def __init__(self, host: Host, peer_id: PeerId) -> None:
+        self._words = Lane(host, peer_id)
+        self._blocks = Lane(host, peer_id)
+        self.peer_id = peer_id
+        self.requests = Requests()
+        self.tally = Tally()
+        self.has_words = asyncio.Event()
+        self.has_blocks = asyncio.Event()
+        self.stream_count = 0
+        self.entries = Pace(per_second=ENTRIES_PER_SECOND, burst=ENTRIES_PER_SECOND)
+
+    async def send_words(self, presences: tuple[Presence, ...] = ()) -> None:
+        """Say what we want that was not said yet, and who has what; on a new stream, all we want.
+
+        Raises like `Lane.send`.
+        """
+
+        def message_of(is_new: bool) -> Message:
+            requests = self.requests
+            wants = requests.take_all() if is_new else requests.take_unsent()
+            return Message(wants=wants, full=is_new, presences=presences)
+
+        self.tally.bytes_sent += await self._words.send(message_of)
+
+    async def send_blocks(self, message: Message) -> None:
+        """Send blocks. Raises like `Lane.send`."""
+        self.tally.bytes_sent += await self._blocks.send(lambda _: message)
+        self.tally.blocks_sent += len(message.blocks)
+
+    async def close(self) -> None:
+        """End the streams; what was sent on them still arrives."""
+        await self._words.close()
+        await self._blocks.close()
+
+    async def reset(self) -> None:
+        """Abandon the streams."""
+        await self._words.reset()
+        await self._blocks.reset()
 
 
 async def read_frames(

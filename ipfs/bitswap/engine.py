@@ -1,9 +1,10 @@
 """The answering side: from what peers want and what the store holds, what to tell whom next.
 
     receive(peer, message) -> CIDs --(the store is asked)--> locate(peer, sizes)
-    take(peer) -> Answer --(the blocks are read)--> a message to the peer
+    take_presences(peer) -> who has what     take_blocks(peer) -> Answer --(they are read)--> blocks
 
-Does no I/O: sizes come in, names of blocks go out. What is taken counts as answered.
+Does no I/O: sizes come in, names of blocks go out. What is taken counts as answered. Presences
+are taken apart from blocks, so that a word never waits for a megabyte.
 """
 
 from collections.abc import Iterable, Mapping
@@ -31,26 +32,36 @@ INLINE_BYTES_MAX: Final = 1024
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What to tell one peer next: blocks to read from the store, most urgent first, and presences.
+    """What to send one peer next: blocks to read from the store, most urgent first.
 
+    size_bytes:     of the blocks
     pending_bytes:  what is ready for the peer beyond this answer
     """
 
     blocks: tuple[Want, ...]
-    presences: tuple[Presence, ...]
+    size_bytes: int
     pending_bytes: int
 
 
 @dataclass(slots=True)
 class _Peer:
-    """One peer's wants; `located` and `absent` name only CIDs among them."""
+    """One peer's wants, and those of them that can be answered now: by a block, or by a word."""
 
     wants: Wantlist = field(default_factory=Wantlist)
-    located: dict[CID, int] = field(default_factory=dict)
-    absent: dict[CID, None] = field(default_factory=dict)
+    ready: dict[CID, int] = field(default_factory=dict)
+    told: dict[CID, PresenceType] = field(default_factory=dict)
 
-    def sends_block(self, want: Want) -> bool:
-        return want.want_type is WantType.BLOCK or self.located[want.cid] <= INLINE_BYTES_MAX
+    def found(self, want: Want, size_bytes: int) -> None:
+        if want.want_type is WantType.BLOCK or size_bytes <= INLINE_BYTES_MAX:
+            self.told.pop(want.cid, None)
+            self.ready[want.cid] = size_bytes
+        else:
+            self.told[want.cid] = PresenceType.HAVE
+
+    def missed(self, want: Want) -> None:
+        is_found = want.cid in self.ready or self.told.get(want.cid) is PresenceType.HAVE
+        if want.send_dont_have and not is_found:
+            self.told[want.cid] = PresenceType.DONT_HAVE
 
 
 class Engine:
@@ -78,12 +89,12 @@ class Engine:
             return
         for cid, size_bytes in sizes.items():
             want = peer.wants.get(cid)
-            if want is None or cid in peer.located:
+            if want is None:
                 continue
-            if size_bytes is not None:
-                peer.located[cid] = size_bytes
-            elif want.send_dont_have:
-                peer.absent[cid] = None
+            if size_bytes is None:
+                peer.missed(want)
+            else:
+                peer.found(want, size_bytes)
 
     def add(self, sizes: Mapping[CID, int]) -> set[PeerId]:
         """Take what the store has just received; return the peers that it concerns."""
@@ -91,38 +102,49 @@ class Engine:
         for cid, size_bytes in sizes.items():
             for peer_id in self._wanting.get(cid, ()):
                 peer = self._peers[peer_id]
-                peer.located[cid] = size_bytes
-                peer.absent.pop(cid, None)
+                want = peer.wants.get(cid)
+                assert want is not None, "whoever is wanting has the want"
+                peer.found(want, size_bytes)
                 concerned.add(peer_id)
         return concerned
 
-    def take(self, peer_id: PeerId) -> Answer | None:
-        """Return what to tell the peer next, or None if there is nothing to tell.
+    def take_presences(self, peer_id: PeerId) -> tuple[Presence, ...]:
+        """Return what to tell the peer of who has what."""
+        peer = self._peers.get(peer_id)
+        if peer is None:
+            return ()
+        presences = tuple(Presence(cid, told) for cid, told in peer.told.items())
+        peer.told.clear()
+        for presence in presences:
+            if presence.presence_type is PresenceType.HAVE:
+                self._answered(peer_id, peer, presence.cid)
+        return presences
 
-        Blocks up to `ANSWER_BYTES_MAX`, though always one, by priority.
+    def take_blocks(self, peer_id: PeerId, *, bytes_max: int = ANSWER_BYTES_MAX) -> Answer | None:
+        """Return the blocks to send next, by priority, or None if there are none to send.
+
+        Up to `bytes_max`, though always one.
         """
         peer = self._peers.get(peer_id)
-        if peer is None or not (peer.located or peer.absent):
+        if peer is None or not peer.ready:
             return None
-        presences = [Presence(cid, PresenceType.DONT_HAVE) for cid in peer.absent]
-        peer.absent.clear()
-        located = [want for cid in peer.located if (want := peer.wants.get(cid))]
-        located.sort(key=lambda want: -want.priority)
+        wants = [want for cid in peer.ready if (want := peer.wants.get(cid))]
+        wants.sort(key=lambda want: -want.priority)
         blocks: list[Want] = []
-        room_bytes = ANSWER_BYTES_MAX
-        for want in located:
-            size_bytes = peer.located[want.cid]
-            if not peer.sends_block(want):
-                presences.append(Presence(want.cid, PresenceType.HAVE))
-            elif size_bytes <= room_bytes or not blocks:
+        taken_bytes = 0
+        for want in wants:
+            size_bytes = peer.ready[want.cid]
+            if not blocks or taken_bytes + size_bytes <= bytes_max:
                 blocks.append(want)
-                room_bytes -= size_bytes
-            else:
-                continue
-            peer.wants.remove(want.cid)
-            self._end(peer_id, peer, (want.cid,))
-        pending_bytes = min(sum(peer.located.values()), PENDING_BYTES_MAX)
-        return Answer(tuple(blocks), tuple(presences), pending_bytes)
+                taken_bytes += size_bytes
+                self._answered(peer_id, peer, want.cid)
+        pending_bytes = min(sum(peer.ready.values()), PENDING_BYTES_MAX)
+        return Answer(tuple(blocks), taken_bytes, pending_bytes)
+
+    def has_blocks(self, peer_id: PeerId) -> bool:
+        """Whether there are blocks to send to a peer."""
+        peer = self._peers.get(peer_id)
+        return peer is not None and bool(peer.ready)
 
     def forget(self, peer_id: PeerId) -> None:
         """Free all that is held for a peer."""
@@ -139,10 +161,14 @@ class Engine:
         """How many peers anything is held for."""
         return len(self._peers)
 
+    def _answered(self, peer_id: PeerId, peer: _Peer, cid: CID) -> None:
+        peer.wants.remove(cid)
+        self._end(peer_id, peer, (cid,))
+
     def _end(self, peer_id: PeerId, peer: _Peer, cids: Iterable[CID]) -> None:
         for cid in cids:
-            peer.located.pop(cid, None)
-            peer.absent.pop(cid, None)
+            peer.ready.pop(cid, None)
+            peer.told.pop(cid, None)
             if wanting := self._wanting.get(cid):
                 wanting.discard(peer_id)
                 if not wanting:

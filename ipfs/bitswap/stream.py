@@ -1,23 +1,24 @@
 """Bitswap over a host: answers peers from a block store, and fetches blocks from them.
 
-What we say to a peer goes out on one stream that we open; what it says comes in on streams that
-it opens. Answering on its stream would not do: Kubo and Helia never read there.
+What we say to a peer goes out on streams that we open; what it says comes in on streams that it
+opens. Answering on its stream would not do: Kubo and Helia never read there.
 """
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterable, Coroutine, Iterable
+from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterable
 from types import TracebackType
 from typing import Final, Self
 
-from ipfs.bitswap.connection import Link, Tally, read_frames
+from ipfs.bitswap.connection import STREAMS_PER_PEER_MAX, Link, Tally, read_frames
 from ipfs.bitswap.engine import Engine
-from ipfs.bitswap.messages import PROTOCOL_ID, Message, Presence, PresenceType, Want
+from ipfs.bitswap.messages import PROTOCOL_IDS, Message, Want
+from ipfs.bitswap.sender import Upload, UploadLimit, say_words, send_blocks
 from ipfs.bitswap.session import BlockUnavailable, Session
 from ipfs.block import Block
 from ipfs.blockstore import BlockNotFound, Blockstore
 from ipfs.cid import CID
-from ipfs.errors import PeerError, PeerHungUp, WrongBlock
+from ipfs.errors import LimitExceeded, PeerError, PeerHungUp, WrongBlock
 from ipfs.host import Host, NetworkError, PeerAddress, Stream
 from ipfs.p2p.peer_id import PeerId
 
@@ -28,14 +29,18 @@ class Bitswap:
     """Exchanges blocks with peers; runs, and owns its tasks, inside `async with`.
 
     The store is called in worker threads, so it may block; it must bear calls from several.
+    upload_limit:  None where upload is not scarce: then everybody is served at once
     """
 
-    def __init__(self, host: Host, store: Blockstore) -> None:
+    def __init__(
+        self, host: Host, store: Blockstore, *, upload_limit: UploadLimit | None = None
+    ) -> None:
         self._host = host
         self._store = store
         self._engine = Engine()
+        self._upload = Upload(upload_limit)
         self._links: dict[PeerId, Link] = {}
-        self._speakers: dict[Link, asyncio.Task[None]] = {}
+        self._speakers: dict[Link, tuple[asyncio.Task[None], ...]] = {}
         self._fetches: set[Fetch] = set()
         self._tasks = asyncio.TaskGroup()
         self._is_running = False
@@ -44,7 +49,9 @@ class Bitswap:
         await self._tasks.__aenter__()
         self._is_running = True
         self._host.on_peer(self._on_peer)
-        self._host.handle(PROTOCOL_ID, self._listen)
+        for protocol_id in PROTOCOL_IDS:
+            self._host.handle(protocol_id, self._listen)
+        self._deciding = self._tasks.create_task(self._upload.run())
         return self
 
     async def __aexit__(
@@ -54,6 +61,7 @@ class Bitswap:
         traceback: TracebackType | None,
     ) -> None:
         self._is_running = False
+        self._deciding.cancel()
         for fetch in self._fetches:
             fetch.stop_seeking()
         for link in tuple(self._links.values()):
@@ -128,18 +136,28 @@ class Bitswap:
             return
         link = self._link(peer_id)
         link.requests.ask(want, asker)
-        link.has_news.set()
+        link.has_words.set()
 
     def _tell(self, sizes: dict[CID, int]) -> None:
         for peer_id in self._engine.add(sizes):
-            self._link(peer_id).has_news.set()
+            self._wake(self._link(peer_id))
+
+    def _wake(self, link: Link) -> None:
+        link.has_words.set()
+        link.has_blocks.set()
 
     def _link(self, peer_id: PeerId) -> Link:
         assert self._is_running, "Bitswap runs inside `async with`"
         link = self._links.get(peer_id)
         if link is None:
             link = self._links[peer_id] = Link(self._host, peer_id)
-            self._speakers[link] = self._tasks.create_task(self._speak(link))
+            speeches = (
+                lambda: say_words(link, self._engine),
+                lambda: send_blocks(link, self._engine, self.load, self._upload),
+            )
+            self._speakers[link] = tuple(
+                self._tasks.create_task(self._speak(link, speech)) for speech in speeches
+            )
         return link
 
     def _on_peer(self, peer_id: PeerId, connected: bool) -> None:
@@ -153,9 +171,10 @@ class Bitswap:
             return
         del self._links[link.peer_id]
         self._engine.forget(link.peer_id)
-        speaker = self._speakers.pop(link)
-        if speaker is not asyncio.current_task():
-            speaker.cancel()
+        self._upload.forget(link.peer_id)
+        for speaker in self._speakers.pop(link):
+            if speaker is not asyncio.current_task():
+                speaker.cancel()
         for fetch in tuple(self._fetches):
             fetch.lose(link.peer_id, reason)
 
@@ -164,7 +183,12 @@ class Bitswap:
         if not self._is_running:
             raise PeerHungUp("we are leaving")
         link = self._link(stream.peer_id)
+        link.stream_count += 1
         try:
+            if link.stream_count > STREAMS_PER_PEER_MAX:
+                raise LimitExceeded(
+                    "Bitswap streams", limit=STREAMS_PER_PEER_MAX, asked=link.stream_count
+                )
             async for frame in read_frames(stream):
                 if self._links.get(link.peer_id) is not link:
                     raise PeerHungUp("its connection has gone")
@@ -172,12 +196,16 @@ class Bitswap:
                 await self._hear(link, Message.decode(frame))
             await stream.close_write()
         finally:
+            link.stream_count -= 1
             # The peer may have gone before we began to listen: then nobody else frees its link.
             if link.peer_id not in self._host.connected_peers():
                 self._drop(link, DISCONNECTED)
 
     async def _hear(self, link: Link, message: Message) -> None:
         link.tally.blocks_received += len(message.blocks)
+        sizes_bytes = {block.cid: len(block.data) for block in message.blocks}
+        given_bytes = sum(n for cid, n in sizes_bytes.items() if link.requests.awaits(cid))
+        self._upload.received(link.peer_id, given_bytes)
         unasked = link.requests.arrived(block.cid for block in message.blocks)
         link.tally.blocks_unasked += len(unasked)
         for fetch in tuple(self._fetches):
@@ -187,40 +215,20 @@ class Bitswap:
         if cids := self._engine.receive(link.peer_id, message):
             sizes = await asyncio.to_thread(_sizes_bytes, self._store, cids)
             self._engine.locate(link.peer_id, sizes)
-            link.has_news.set()
+            self._wake(link)
+        entry_count = len(message.wants) + len(message.presences)
+        if wait_s := link.entries.spend(entry_count, _now_s()):
+            await asyncio.sleep(wait_s)
 
-    async def _speak(self, link: Link) -> None:
-        """Say what there is to say to a peer, one message at a time, until it has gone."""
+    async def _speak(self, link: Link, speech: Callable[[], Awaitable[None]]) -> None:
+        """Say what there is to say to a peer, until it has gone."""
         try:
-            while True:
-                await link.has_news.wait()
-                link.has_news.clear()
-                while (message := await self._next_message(link)) is not None:
-                    await link.send(message)
+            await speech()
         except (PeerError, NetworkError) as error:
             self._drop(link, error.code)
             await link.reset()
         finally:
             await link.close()
-
-    async def _next_message(self, link: Link) -> Message | None:
-        answer = self._engine.take(link.peer_id)
-        wants = link.requests.take_unsent()
-        if answer is None:
-            return Message(wants=wants) if wants else None
-        blocks = await self.load(want.cid for want in answer.blocks)
-        present = {block.cid for block in blocks}
-        gone = [
-            Presence(want.cid, PresenceType.DONT_HAVE)
-            for want in answer.blocks
-            if want.send_dont_have and want.cid not in present
-        ]
-        return Message(
-            wants=wants,
-            blocks=tuple(blocks),
-            presences=(*answer.presences, *gone),
-            pending_bytes=answer.pending_bytes,
-        )
 
 
 class Fetch:

@@ -59,6 +59,7 @@ class Requests:
 
     def __init__(self) -> None:
         self._askers: dict[CID, set[object]] = {}
+        self._standing: dict[CID, Want] = {}
         self._settled: dict[CID, None] = {}
         self._unsent: dict[CID, Want] = {}
 
@@ -67,15 +68,14 @@ class Requests:
         askers = self._askers.setdefault(want.cid, set())
         if not want.cancel:
             askers.add(asker)
-            unsent = self._unsent.get(want.cid)
-            is_block_unsent = unsent and not unsent.cancel and unsent.want_type is WantType.BLOCK
-            if not is_block_unsent:
-                self._unsent[want.cid] = want
+            for wants in (self._standing, self._unsent):
+                known = wants.get(want.cid)
+                if known is None or known.cancel or known.want_type is not WantType.BLOCK:
+                    wants[want.cid] = want
             return
         askers.discard(asker)
         if not askers:
-            del self._askers[want.cid]
-            self._settle(want.cid)
+            self._end(want.cid)
             self._unsent[want.cid] = want
 
     def take_unsent(self) -> tuple[Want, ...]:
@@ -84,21 +84,35 @@ class Requests:
         self._unsent.clear()
         return wants
 
+    def take_all(self) -> tuple[Want, ...]:
+        """Return all we want, for a peer that may not have heard what was said before."""
+        self._unsent.clear()
+        return tuple(self._standing.values())
+
     @property
     def has_unsent(self) -> bool:
         """Whether there is anything to tell the peer."""
         return bool(self._unsent)
 
+    def awaits(self, cid: CID) -> bool:
+        """Whether the peer was asked for a block that has not come from it."""
+        return cid in self._askers
+
     def arrived(self, cids: Iterable[CID]) -> list[CID]:
         """Take the blocks that the peer sent; return those that were never asked of it."""
         unasked = []
         for cid in cids:
-            if self._askers.pop(cid, None) is not None:
-                self._settle(cid)
+            if cid in self._askers:
+                self._end(cid)
                 self._unsent.pop(cid, None)
             elif cid not in self._settled:
                 unasked.append(cid)
         return unasked
+
+    def _end(self, cid: CID) -> None:
+        del self._askers[cid]
+        self._standing.pop(cid, None)
+        self._settle(cid)
 
     def _settle(self, cid: CID) -> None:
         self._settled[cid] = None

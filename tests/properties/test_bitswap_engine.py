@@ -46,13 +46,15 @@ def test_every_want_of_a_present_block_is_answered_once(
                 asked.setdefault(want.cid, set()).add(want)
             cids = engine.receive(peer_id, Message(wants=tuple(wanted)))
             engine.locate(peer_id, {cid: SIZES[cid] if cid in present else None for cid in cids})
-        while answer := engine.take(peer_id):
+        presences = engine.take_presences(peer_id)
+        told.update(it.cid for it in presences if it.presence_type is PresenceType.HAVE)
+        absent = {it.cid for it in presences} - set(told)
+        assert all(any(want.send_dont_have for want in asked[cid]) for cid in absent)
+        while answer := engine.take_blocks(peer_id):
             sizes = [SIZES[want.cid] for want in answer.blocks]
+            assert sum(sizes) == answer.size_bytes
             assert sum(sizes) <= ANSWER_BYTES_MAX or len(sizes) == 1
             told.update(want.cid for want in answer.blocks)
-            told.update(it.cid for it in answer.presences if it.presence_type is PresenceType.HAVE)
-            absent = {it.cid for it in answer.presences} - set(told)
-            assert all(any(want.send_dont_have for want in asked[cid]) for cid in absent)
         assert told == Counter(present & asked.keys())
         assert set(engine.wants_of(peer_id)) == asked.keys() - present
 
@@ -71,10 +73,11 @@ def test_when_all_blocks_have_come_nobody_waits_and_when_all_have_gone_nothing_i
     concerned = engine.add(SIZES)
     assert concerned == {peer_id for peer_id, awaited in waiting.items() if awaited}
     for peer_id, awaited in waiting.items():
-        told: set[CID] = set()
-        while answer := engine.take(peer_id):
-            assert all(it.presence_type is PresenceType.HAVE for it in answer.presences)
-            told |= {want.cid for want in answer.blocks} | {it.cid for it in answer.presences}
+        presences = engine.take_presences(peer_id)
+        assert all(it.presence_type is PresenceType.HAVE for it in presences)
+        told = {it.cid for it in presences}
+        while answer := engine.take_blocks(peer_id):
+            told |= {want.cid for want in answer.blocks}
         assert told == awaited
         engine.forget(peer_id)
     assert engine.peer_count == 0

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 
-from ipfs.bitswap.connection import Link, read_frames
+from ipfs.bitswap.connection import Lane, read_frames
 from ipfs.bitswap.messages import PROTOCOL_ID, Message, Presence, PresenceType, WantType
 from ipfs.bitswap.stream import Bitswap
 from ipfs.block import Block
@@ -75,7 +75,7 @@ class ScriptedPeer:
         self.host = network.add_host()
         self.heard: list[Message] = []
         self._script = script
-        self._links: dict[PeerId, Link] = {}
+        self._lanes: dict[PeerId, Lane] = {}
         self.host.handle(PROTOCOL_ID, self._listen)
 
     @property
@@ -90,10 +90,11 @@ class ScriptedPeer:
     async def say(self, peer: PeerAddress, message: Message) -> None:
         """Say something to a peer that did not ask."""
         self.host.add_addresses(peer)
-        await self._link(peer.peer_id).send(message)
+        await self._say(peer.peer_id, message)
 
-    def _link(self, peer_id: PeerId) -> Link:
-        return self._links.setdefault(peer_id, Link(self.host, peer_id))
+    async def _say(self, peer_id: PeerId, message: Message) -> None:
+        lane = self._lanes.setdefault(peer_id, Lane(self.host, peer_id))
+        await lane.send(lambda _: message)
 
     async def _listen(self, stream: Stream) -> None:
         async for frame in read_frames(stream):
@@ -101,7 +102,7 @@ class ScriptedPeer:
             self.heard.append(message)
             answer = await self._script(message)
             if answer is not None:
-                await self._link(stream.peer_id).send(answer)
+                await self._say(stream.peer_id, answer)
 
 
 async def silent(message: Message) -> Message | None:

@@ -4,8 +4,16 @@ import threading
 import pytest
 
 from ipfs import varint
-from ipfs.bitswap.connection import Link, Tally, read_frames
-from ipfs.bitswap.messages import PROTOCOL_ID, Message, Presence, PresenceType, Want, WantType
+from ipfs.bitswap.connection import Lane, Tally, read_frames
+from ipfs.bitswap.messages import (
+    PROTOCOL_ID,
+    PROTOCOL_IDS,
+    Message,
+    Presence,
+    PresenceType,
+    Want,
+    WantType,
+)
 from ipfs.bitswap.session import DONT_HAVE, BlockUnavailable
 from ipfs.bitswap.stream import DISCONNECTED, Bitswap
 from ipfs.bitswap.wantlist import WANTS_PER_PEER_MAX
@@ -116,7 +124,7 @@ async def test_a_flood_of_wants_is_cut_and_others_are_served() -> None:
         assert len(bitswap.wants_of(stranger.host.peer_id)) <= WANTS_PER_PEER_MAX
 
 
-async def test_a_message_is_said_again_when_its_stream_was_reset() -> None:
+async def test_all_that_we_want_is_said_again_when_the_stream_was_reset() -> None:
     heard: list[Message] = []
 
     async def listen(stream: Stream) -> None:
@@ -133,7 +141,33 @@ async def test_a_message_is_said_again_when_its_stream_was_reset() -> None:
             await until(lambda: len(heard) == 1)
             fetching.want([second.cid])
             await until(lambda: len(heard) == 2)
-    assert [want.cid for message in heard for want in message.wants] == [first.cid, second.cid]
+    assert [want.cid for want in heard[1].wants] == [first.cid, second.cid]
+    assert [message.full for message in heard] == [True, True]
+
+
+@pytest.mark.parametrize("protocol_id", PROTOCOL_IDS)
+async def test_older_versions_are_answered_in_their_own(protocol_id: str) -> None:
+    block = Block.of(Codec.DAG_PB, b"old", version=0)
+    heard: list[Message] = []
+
+    async def listen(stream: Stream) -> None:
+        async for frame in read_frames(stream):
+            message = Message.decode(frame)
+            heard.append(message)
+
+    async with MemoryNetwork() as network, node(network, [block]) as (host, bitswap, _):
+        stranger = network.add_host()
+        stranger.handle(protocol_id, listen)
+        stranger.add_addresses(where(host))
+        stream, _ = await stranger.open_stream(host.peer_id, [protocol_id])
+        await stream.write(encode_frame(Message(wants=(Want(block.cid),)).encode(protocol_id)))
+        await until(lambda: len(heard) == 1)
+        assert heard[0].blocks == (block,)
+        asked = leaf(1).cid
+        with bitswap.fetch([where(stranger)], idle_timeout_s=IDLE_S) as fetching:
+            fetching.want([asked])
+            await until(lambda: len(heard) == 2)
+    assert [want.cid for want in heard[1].wants] == [asked]
 
 
 async def test_a_malformed_message_costs_its_stream_and_nothing_else() -> None:
@@ -343,6 +377,6 @@ async def test_a_peer_that_takes_nothing_is_given_up(monkeypatch: pytest.MonkeyP
         near, far = network.add_host(), network.add_host()
         far.handle(PROTOCOL_ID, never_reads)
         near.add_addresses(where(far))
-        link = Link(near, far.peer_id)
+        message = Message(blocks=(leaf(1, 1_000_000),))
         with pytest.raises(PeerTooSlow):
-            await link.send(Message(blocks=(leaf(1, 1_000_000),)))
+            await Lane(near, far.peer_id).send(lambda _: message)
