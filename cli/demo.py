@@ -181,7 +181,7 @@ class Demo:
         self.say("step", told, **fields)
 
     async def watch_windows(self, ledger: "Ledger", deal_ids: Sequence[int]) -> None:
-        """Wait until every deal was paid for two windows; tell each payment."""
+        """Wait until every deal was proven in two windows; tell each payment."""
         self.scene(3, f"Every copy must be proven again in {WINDOWS} windows, or is not paid")
         proven = dict.fromkeys(deal_ids, 0)
         paid = dict.fromkeys(deal_ids, 0)
@@ -190,16 +190,24 @@ class Demo:
                 if deal.windows_proven > proven[deal.id]:
                     earned_atto = deal.paid_atto - paid[deal.id]
                     proven[deal.id], paid[deal.id] = deal.windows_proven, deal.paid_atto
-                    self.say(
-                        "window-proven",
-                        f"epoch {epoch}: provider {deal.proposal.provider_id} answered window "
-                        f"{deal.windows_proven} of deal {deal.id} and is paid {earned_atto} atto",
-                        deal_id=deal.id,
-                        epoch=epoch,
-                        paid_atto=str(earned_atto),
-                    )
+                    self._tell_window(epoch, deal, earned_atto)
             if min(proven.values()) >= WINDOWS:
                 return
+
+    def _tell_window(self, epoch: int, deal: "Deal", earned_atto: int) -> None:
+        told = (
+            f"is paid {earned_atto} atto"
+            if earned_atto
+            else f"is not paid yet: the deal's time starts at epoch {deal.proposal.start_epoch}"
+        )
+        self.say(
+            "window-proven",
+            f"epoch {epoch}: provider {deal.proposal.provider_id} answered window "
+            f"{deal.windows_proven} of deal {deal.id} and {told}",
+            deal_id=deal.id,
+            epoch=epoch,
+            paid_atto=str(earned_atto),
+        )
 
     async def kill_one(self, ledger: "Ledger", deal_ids: Sequence[int]) -> None:
         """Kill a provider for good; wait until the ledger has seen what it missed."""
@@ -276,7 +284,7 @@ class Demo:
         self.out.result(
             f"\nVerdict: {told['safety']}, {told['proven_copies']} of {COPIES} copies are proven. "
             f"Took {seconds:.0f} s.\n"
-            "Explore: holdfast demo --keep; then deals explain 1, ledger audit, wallet balance.",
+            "Explore: holdfast demo --keep leaves the network up, and says how to look around.",
             root_cid=root_cid,
             deal_ids=list(deal_ids),
             safety=told["safety"],
@@ -308,7 +316,8 @@ class Demo:
             "kept",
             f"\nThe network stays up; Ctrl-C ends it. Data: {self.network.folder}\n"
             f"  export HOLDFAST_HOME={home} HOLDFAST_LEDGER_URL={self.ledger_url}\n"
-            f"  holdfast deals list; holdfast verdict {root_cid}\n"
+            f"  holdfast deals list; holdfast deals explain 1; holdfast verdict {root_cid}\n"
+            f"  holdfast ledger audit {self.network.folder / 'ledger' / 'ledger'}\n"
             f"  {self.ledger_url}/schema is the ledger's API",
             folder=self.network.folder,
             ledger_url=self.ledger_url,

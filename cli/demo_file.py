@@ -13,36 +13,36 @@ class PathTooLarge(Exception):
 
     code = "piece-too-large"
 
-    def __init__(self, path: Path, *, size_bytes: int, payload_bytes: int, sector: str) -> None:
+    def __init__(self, path: Path, *, size_bytes: int, sector_bytes: int, larger: str) -> None:
+        way_out = (
+            f"a larger one does: holdfast demo --sector-size {larger}"
+            if larger
+            else ("splitting over sectors comes later")
+        )
         super().__init__(
-            f"{path} has {format_bytes(size_bytes)}, a sector of {sector} takes "
-            f"{format_bytes(payload_bytes)}; a larger one does: holdfast demo --sector-size 512MiB"
+            f"{path} has {format_bytes(size_bytes)}, more than a sector of "
+            f"{format_bytes(sector_bytes)} takes; {way_out}"
         )
 
 
 def check_fits(path: Path, sector_size: str) -> None:
-    """Refuse what one sector can't take, before anything starts.
+    """Refuse what one sector can't take, before anything starts; `store` reckons to the byte.
 
     Raises `PathTooLarge`, `FileNotFoundError`, `Unreadable`.
     """
     from chain.policy import DEV
     from proofs.registry import parameters_of
 
-    wanted_bytes = parse_bytes(sector_size)
-    payloads = {
-        parameters_of(rule.proof_type).sector_size_bytes: parameters_of(
-            rule.proof_type
-        ).payload_bytes
-        for rule in DEV.sectors
-    }
+    wanted_bytes, size_bytes = parse_bytes(sector_size), _size_bytes(path)
+    kinds = [parameters_of(rule.proof_type) for rule in DEV.sectors]
+    payloads = {kind.sector_size_bytes: kind.payload_bytes for kind in kinds}
     if wanted_bytes not in payloads:
         sizes = ", ".join(format_bytes(size) for size in payloads)
         raise Unreadable(f"no sectors of {sector_size} here; there are: {sizes}")
-    size_bytes = _size_bytes(path)
     if size_bytes > payloads[wanted_bytes]:
-        raise PathTooLarge(
-            path, size_bytes=size_bytes, payload_bytes=payloads[wanted_bytes], sector=sector_size
-        )
+        fitting = [sector for sector, payload in payloads.items() if payload >= size_bytes]
+        larger = f"{min(fitting) >> 20}MiB" if fitting else ""
+        raise PathTooLarge(path, size_bytes=size_bytes, sector_bytes=wanted_bytes, larger=larger)
 
 
 def first_difference(left: Path, right: Path) -> Path | None:

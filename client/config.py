@@ -34,7 +34,7 @@ class ClientConfig(Settings):
     transfer_bytes_per_second_min: int = Field(default=2_000_000, ge=1)
     """What a provider is trusted to fetch at; decides how long a proposal stays open."""
 
-    transfer_seconds_min: int = Field(default=8, ge=1)
+    transfer_seconds_min: int = Field(default=6, ge=1)
     fetch_idle_seconds: float = Field(default=15, gt=0)
     """A retrieval gives a peer up when no block came for this long."""
 
