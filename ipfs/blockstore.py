@@ -10,6 +10,8 @@ from ipfs.cid import CID
 class BlockNotFound(LookupError):
     """The store does not hold this block."""
 
+    code: ClassVar[str] = "block-not-found"
+
     def __init__(self, cid: CID) -> None:
         super().__init__(f"no block {cid} here")
         self.cid = cid

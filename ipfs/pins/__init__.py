@@ -1,0 +1,1 @@
+"""Why blocks are kept, and for how long."""

@@ -1,0 +1,96 @@
+"""Pins in an SQLite file."""
+
+import sqlite3
+from pathlib import Path
+from threading import Lock
+from typing import Final, Self
+
+from ipfs.cid import CID
+from ipfs.errors import MalformedBytes
+from ipfs.pins.pin import Pin, PinNotFound, PinsDamaged
+
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS pins (
+    multihash BLOB NOT NULL,
+    reason TEXT NOT NULL,
+    record BLOB NOT NULL,
+    record_cid BLOB NOT NULL,
+    PRIMARY KEY (multihash, reason)
+) WITHOUT ROWID;
+"""
+
+
+class PinStore:
+    """`Pins` in a file, each beside its own CID, so that a flipped bit shows. Safe with threads."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
+        self._lock = Lock()
+        self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        try:
+            self._database.executescript(
+                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;" + _SCHEMA
+            )
+        except sqlite3.DatabaseError as error:
+            self._database.close()
+            raise self._judged(error) from error
+
+    def close(self) -> None:
+        """Let the file go."""
+        with self._lock:
+            self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def add(self, pin: Pin) -> None:
+        """Write a pin down, in place of one of the same CID and reason."""
+        row = (pin.root.multihash, pin.reason, pin.encode(), pin.cid.encode())
+        with self._lock:
+            self._database.execute("INSERT OR REPLACE INTO pins VALUES (?, ?, ?, ?)", row)
+
+    def remove(self, cid: CID, reason: str | None = None) -> None:
+        """Strike the CID's pins, or that for one reason. Raises `PinNotFound`."""
+        with self._lock:
+            struck = self._database.execute(
+                "DELETE FROM pins WHERE multihash = :multihash"
+                " AND (:reason IS NULL OR reason = :reason)",
+                {"multihash": cid.multihash, "reason": reason},
+            ).rowcount
+        if not struck:
+            raise PinNotFound(cid, reason)
+
+    def all(self) -> tuple[Pin, ...]:
+        """Return every pin, after a look at the whole file. Raises `PinsDamaged`."""
+        with self._lock:
+            try:
+                [verdict] = self._database.execute("PRAGMA integrity_check(1)").fetchone()
+                rows = self._database.execute("SELECT * FROM pins").fetchall()
+            except sqlite3.DatabaseError as error:
+                raise self._judged(error) from error
+        if verdict != "ok":
+            raise PinsDamaged(f"{self._path}: {verdict}")
+        return tuple(self._pin(*row) for row in rows)
+
+    def _pin(self, multihash: bytes, reason: str, record: bytes, record_cid: bytes) -> Pin:
+        try:
+            pin = Pin.decode(record)
+        except MalformedBytes as error:
+            raise PinsDamaged(f"{self._path}: {error}") from error
+        if (pin.cid.encode(), pin.root.multihash, pin.reason) != (
+            record_cid,
+            multihash,
+            reason,
+        ):
+            raise PinsDamaged(f"{self._path}: the pin of {pin.root} is not as it was written")
+        return pin
+
+    def _judged(self, error: sqlite3.DatabaseError) -> Exception:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+            return PinsDamaged(f"{self._path}: {error}")
+        return error
