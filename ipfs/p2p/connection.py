@@ -82,7 +82,9 @@ class Connection(asyncio.BufferedProtocol):
     def remote_address(self) -> Multiaddr:
         """Where the other side is, as the socket says."""
         host, port = self._transport.get_extra_info("peername")[:2]
-        return Multiaddr.tcp(TcpEndpoint(host.partition("%")[0], port))
+        endpoint = TcpEndpoint(host.partition("%")[0], port)
+        is_websocket = self._transport.get_extra_info("websocket", False)
+        return Multiaddr.websocket(endpoint) if is_websocket else Multiaddr.tcp(endpoint)
 
     @property
     def is_upgraded(self) -> bool:
@@ -142,6 +144,11 @@ class Connection(asyncio.BufferedProtocol):
         self._set_deadline(self._limits.goodbye_seconds)
         self._transport.close()
 
+    def fail(self, fault: PeerError) -> None:
+        """Close because of a fault of the peer's, and tell it so."""
+        self._fault = self._fault or fault
+        self.close(reason=GO_AWAY_PROTOCOL_ERROR)
+
     def abort(self, fault: Exception) -> None:
         """End the connection at once."""
         self._fault = self._fault or fault
@@ -182,8 +189,7 @@ class Connection(asyncio.BufferedProtocol):
                 for plaintext in self._upgraded.channel.decrypt(data):
                     self._take(plaintext)
         except PeerError as fault:
-            self._fault = fault
-            self.close(reason=GO_AWAY_PROTOCOL_ERROR)
+            self.fail(fault)
 
     def pause_writing(self) -> None:
         """Keep frames back: the socket is slower than we are."""

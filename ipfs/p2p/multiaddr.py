@@ -108,6 +108,11 @@ class Multiaddr:
         address = ipaddress.ip_address(endpoint.host)
         return cls((Part(f"ip{address.version}", str(address)), Part("tcp", str(endpoint.port))))
 
+    @classmethod
+    def websocket(cls, endpoint: TcpEndpoint) -> Self:
+        """Return the address of a WebSocket at an IP endpoint."""
+        return cls((*cls.tcp(endpoint).parts, Part("ws")))
+
     def encode(self) -> bytes:
         """Return the binary form."""
         out = bytearray()
@@ -142,10 +147,18 @@ class Multiaddr:
     @property
     def tcp_endpoint(self) -> TcpEndpoint | None:
         """Where to dial plain TCP; None if the path is anything else."""
-        match [part for part in self.parts if part.name != "p2p"]:
-            case [Part("ip4" | "ip6" | "dns" | "dns4" | "dns6", host), Part("tcp", port)]:
-                is_direct = "p2p" not in {part.name for part in self.parts[:-1]}
-                return TcpEndpoint(host, int(port)) if is_direct else None
+        return self._endpoint_before([])
+
+    @property
+    def websocket_endpoint(self) -> TcpEndpoint | None:
+        """Where to dial a WebSocket over plain TCP; None if the path is anything else."""
+        return self._endpoint_before([Part("ws")])
+
+    def _endpoint_before(self, rest: list[Part]) -> TcpEndpoint | None:
+        bare = self.without_peer_id()
+        match bare.parts if bare else ():
+            case [Part("ip4" | "ip6" | "dns" | "dns4" | "dns6", host), Part("tcp", port), *tail]:
+                return TcpEndpoint(host, int(port)) if tail == rest else None
             case _:
                 return None
 

