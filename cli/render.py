@@ -46,7 +46,10 @@ LedgerOption = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """Where a command's words go: text for people, or one JSON object a line for programs."""
+    """Where a command's words go: text for people, or one JSON object a line for programs.
+
+    Whatever a stranger said in them can't steer the terminal.
+    """
 
     as_json: bool
 
@@ -55,14 +58,14 @@ class Output:
         if self.as_json:
             self._write({"type": kind, **fields})
         elif text:
-            typer.echo(text, err=True)
+            typer.echo(printable_lines(text), err=True)
 
     def result(self, text: str, **fields: Any) -> None:
         """Tell the outcome."""
         if self.as_json:
             self._write({"type": "result", **fields})
         else:
-            typer.echo(text)
+            typer.echo(printable_lines(text))
 
     def error(self, code: str, text: str) -> None:
         """Tell what went wrong, with the code to search for."""
