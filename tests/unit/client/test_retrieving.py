@@ -84,13 +84,12 @@ async def test_who_is_down_costs_nothing_while_another_copy_lives(tmp_path: Path
 
 
 async def test_an_existing_target_is_found_before_anything_is_fetched(tmp_path: Path) -> None:
-    async with kept(tmp_path) as (place, prepared), client_of(place, name="fresh") as fresh:
-        out = tmp_path / "out"
-        out.write_text("mine")
+    async with town(tmp_path) as place, client_of(place) as client:
+        prepared = await client.file("on the disk")
+        await client.session.forget(prepared.root_cid)
         with pytest.raises(TargetExists):
-            await retrieve(fresh.session, prepared.root_cid, out)
-        assert out.read_text() == "mine"
-        assert list(fresh.session.blockstore) == []
+            await retrieve(client.session, prepared.root_cid, tmp_path / "file")
+        assert (tmp_path / "file").read_text() == "on the disk" * 20
 
 
 async def test_what_nobody_has_is_said_so(tmp_path: Path) -> None:

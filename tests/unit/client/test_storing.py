@@ -226,7 +226,7 @@ async def test_who_looks_again_after_the_end_is_not_asked_to_pay_again(tmp_path:
         prepared = await client.file("short")
         terms = StorageTerms(duration_epochs=16)
         agreed = await quoted(client, prepared, terms)
-        cut = CutAt(place, client, {Stage.PUBLISHED}, epochs=80)
+        cut = CutAt(place, client, {Stage.PUBLISHED}, epochs=50)
         [deal] = (await stored(client, prepared, agreed, cut, terms)).deals
         assert deal.state is DealState.COMPLETED
         assert cut.steps[-1].detail == f"deal {deal.id}, completed by now"
