@@ -2,29 +2,25 @@
 
     python -m benchmarks.sealing [--sector-size 8MiB] [--folder DIR]
 
-The unit, L, is what one compression costs when OpenSSL streams a long message through hashlib,
-measured before and after each step: it takes out of the figures how fast the machine is, and how
-fast it was just then. Times are CPU seconds of this process; everything here runs on one core.
+The unit, L, is in `unit.py`. Times are CPU seconds of this process.
 """
 
 import argparse
-import hashlib
 import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from statistics import median
 
 import numpy as np
 
+from benchmarks.unit import compression_seconds, measure
 from proofs import kernels, porep, post
 from proofs.graph import Graph
-from proofs.kernels import fr32
 from proofs.kernels.parents import parents
-from proofs.merkle import as_nodes, build_rows
+from proofs.merkle import build_rows
 from proofs.parameters import ProofParameters, ProofType
 from proofs.piece import CommPHasher, PieceCommitment, comm_d
 from proofs.registry import parameters_of
@@ -39,44 +35,26 @@ NODES = 1 << 18
 TICKET, SEED, CHAIN = bytes(32), b"\1" * 32, b"benchmark"
 
 
-def compression_seconds() -> float:
-    """Return what one compression costs now, when hashlib streams."""
-    message = bytes(1 << 24)
-    start = time.process_time()
-    hashlib.sha256(message)
-    return (time.process_time() - start) / (len(message) / 64)
-
-
-def measure(work: Callable[[], object], *, repeats: int = 7) -> tuple[float, float]:
-    """Return the CPU seconds of some work and how many L that is: medians, after a first run."""
-    work()
-    seconds, units = [], []
-    for _ in range(repeats):
-        before, start = compression_seconds(), time.process_time()
-        work()
-        seconds.append(time.process_time() - start)
-        units.append(seconds[-1] / ((before + compression_seconds()) / 2))
-    return median(seconds), median(units)
-
-
 def measure_kernels() -> None:
     parameters = parameters_of(ProofType.SDR_8MIB)
     graph = Graph(parameters.node_count, parameters.porep_id)
     payload = np.frombuffer(Random(1).randbytes(NODES // 4 * 127), np.uint8)
-    leaves = as_nodes(fr32.pad(payload))
+    leaves = np.empty((NODES, 32), np.uint8)
+    kernels.level().pad(payload, leaves.reshape(-1))
     rows = np.concatenate([parents(graph, at, 1 << 14) for at in range(0, NODES, 1 << 14)])
     layer, header = np.zeros((NODES, 32), np.uint8), label_header(bytes(32), 2)
     level = kernels.level()
 
     print(f"{'kernel':24}{'ns a node':>12}{'L a node':>12}")
     for name, work in (
-        ("fr32 pad", lambda: fr32.pad(payload)),
+        ("fr32 pad", lambda: level.pad(payload, layer.reshape(-1))),
         ("tree, whole", lambda: build_rows(leaves)),
         ("parents", lambda: [parents(graph, at, 1 << 14) for at in range(0, NODES, 1 << 14)]),
         ("labels", lambda: level.label_nodes(header, 1, rows[1:], leaves, layer)),
     ):
-        seconds, units = measure(work)
-        print(f"{name:24}{seconds / NODES * 1e9:12.1f}{units / NODES:12.2f}", flush=True)
+        found = measure(work)
+        nanoseconds, units = found.core_seconds / NODES * 1e9, found.units / NODES
+        print(f"{name:24}{nanoseconds:12.1f}{units:12.2f}", flush=True)
 
 
 class Clock:

@@ -1,6 +1,8 @@
 """From a path to a piece: import, CAR, CommP."""
 
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,10 +42,11 @@ def prepare(
     Raises what `import_path` raises.
     """
     imported = import_path(path, store, settings, on_progress=on_progress)
-    hasher = CommPHasher()
-    for chunk in car_of(store, imported.cid):
-        hasher.update(chunk)
-    commitment = hasher.finish()
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        hasher = CommPHasher(pool)
+        for chunk in car_of(store, imported.cid):
+            hasher.update(chunk)
+        commitment = hasher.finish()
     return Prepared(
         root_cid=imported.cid,
         content_bytes=imported.file_bytes,

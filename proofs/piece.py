@@ -1,22 +1,27 @@
 """CommP of a piece and CommD of a sector; where pieces lie in it."""
 
-from collections.abc import Sequence
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 
+from proofs import kernels
 from proofs.fr32 import QUAD_PADDED_BYTES, QUAD_PAYLOAD_BYTES
 from proofs.hashing import NODE_BYTES, is_truncated, node_hash
-from proofs.kernels import fr32
-from proofs.merkle import as_nodes, build_rows
+from proofs.kernels.arrays import ByteArray
+from proofs.merkle import fill_upper_rows
 from proofs.parameters import PIECE_NODES_MIN
 
 PIECE_BYTES_MIN: Final = PIECE_NODES_MIN * NODE_BYTES
 """The smallest padded piece."""
 
-_CHUNK_QUADS: Final = 1 << 13
+_CHUNK_QUADS: Final = 1 << 14
+_CHUNK_HEIGHT: Final = 16
+_PENDING_MAX: Final = 8
 _CHUNK_PAYLOAD_BYTES: Final = _CHUNK_QUADS * QUAD_PAYLOAD_BYTES
 
 
@@ -44,7 +49,7 @@ class PieceCommitment:
     @property
     def height(self) -> int:
         """Return the height of the piece's tree: log2 of its nodes."""
-        return (self.padded_size_bytes // NODE_BYTES).bit_length() - 1
+        return _height(self.padded_size_bytes)
 
     @property
     def padding_bytes(self) -> int:
@@ -102,37 +107,97 @@ class _Subtrees:
         self._roots.append((height, root))
 
 
-class CommPHasher:
-    """Hashes a payload as it streams by; holds a megabyte of it at most."""
+class Pending(Protocol):
+    """A chunk's root, once it is computed."""
 
-    def __init__(self) -> None:
+    def result(self) -> bytes:
+        """Wait for it."""
+
+
+class Pool(Protocol):
+    """Somebody else's threads, as of `concurrent.futures`."""
+
+    def submit(self, work: Callable[[ByteArray], bytes], chunk: ByteArray, /) -> Pending:
+        """Have a chunk hashed."""
+
+
+class CommPHasher:
+    """Hashes a payload as it streams by; holds a few megabytes of it.
+
+    pool:  hashes the chunks, on as many cores as it has threads; None for this thread alone
+    """
+
+    def __init__(self, pool: Pool | None = None) -> None:
+        self._pool = pool
         self._subtrees = _Subtrees()
-        self._pending = bytearray()
+        self._pending: deque[tuple[Pending, ByteArray]] = deque()
+        self._chunk = np.empty(_CHUNK_PAYLOAD_BYTES, np.uint8)
+        self._filled_bytes = 0
         self._payload_bytes = 0
 
-    def update(self, data: bytes) -> None:
+    def update(self, data: bytes | bytearray | memoryview) -> None:
         """Take the next bytes of the payload."""
-        self._payload_bytes += len(data)
-        self._pending += data
-        whole = len(self._pending) // _CHUNK_PAYLOAD_BYTES * _CHUNK_PAYLOAD_BYTES
-        for start in range(0, whole, _CHUNK_PAYLOAD_BYTES):
-            self._append(self._pending[start : start + _CHUNK_PAYLOAD_BYTES])
-        del self._pending[:whole]
+        left = np.frombuffer(data, np.uint8)
+        self._payload_bytes += left.size
+        while left.size:
+            start = self._filled_bytes
+            taken = left[: _CHUNK_PAYLOAD_BYTES - start]
+            self._chunk[start : start + taken.size] = taken
+            self._filled_bytes += taken.size
+            left = left[taken.size :]
+            if self._filled_bytes == _CHUNK_PAYLOAD_BYTES:
+                self._hash_chunk()
 
     def finish(self) -> PieceCommitment:
         """Return the commitment to everything taken so far; nothing may follow."""
-        if self._pending:
-            size = padded_size(len(self._pending))
+        while self._pending:
+            self._collect()
+        if self._filled_bytes:
+            size = padded_size(self._filled_bytes)
             payload_bytes = size // QUAD_PADDED_BYTES * QUAD_PAYLOAD_BYTES
-            self._append(self._pending.ljust(payload_bytes, b"\0"))
-            self._pending.clear()
+            self._chunk[self._filled_bytes : payload_bytes] = 0
+            self._subtrees.append(_root_of(self._chunk[:payload_bytes]), _height(size))
         size = padded_size(self._payload_bytes)
-        root = self._subtrees.root((size // NODE_BYTES).bit_length() - 1)
-        return PieceCommitment(root, size, self._payload_bytes)
+        return PieceCommitment(self._subtrees.root(_height(size)), size, self._payload_bytes)
 
-    def _append(self, payload: bytearray) -> None:
-        rows = build_rows(as_nodes(fr32.pad(np.frombuffer(bytes(payload), np.uint8))))
-        self._subtrees.append(rows[-1].tobytes(), len(rows) - 1)
+    def _hash_chunk(self) -> None:
+        self._filled_bytes = 0
+        if self._pool is None:
+            self._subtrees.append(_root_of(self._chunk), _CHUNK_HEIGHT)
+        else:
+            self._pending.append((self._pool.submit(_root_of, self._chunk), self._chunk))
+            is_full = len(self._pending) > _PENDING_MAX
+            self._chunk = self._collect() if is_full else np.empty_like(self._chunk)
+
+    def _collect(self) -> ByteArray:
+        """Take the oldest root that was asked for; return its chunk, to be filled again."""
+        root, chunk = self._pending.popleft()
+        self._subtrees.append(root.result(), _CHUNK_HEIGHT)
+        return chunk
+
+
+class _Scratch(threading.local):
+    """A chunk's padded nodes and the tree above them; new memory would cost half the time."""
+
+    def __init__(self) -> None:
+        self.nodes = np.empty((2 << _CHUNK_HEIGHT, NODE_BYTES), np.uint8)
+
+
+_SCRATCH: Final = _Scratch()
+
+
+def _root_of(payload: ByteArray) -> bytes:
+    """Return the root over a power of two of quads, a chunk at most."""
+    count = payload.size // QUAD_PAYLOAD_BYTES * 4
+    leaves, upper = _SCRATCH.nodes[:count], _SCRATCH.nodes[count : 2 * count - 1]
+    kernels.level().pad(payload, leaves.reshape(-1))
+    fill_upper_rows(leaves, upper)
+    root: bytes = upper[-1].tobytes()
+    return root
+
+
+def _height(padded_bytes: int) -> int:
+    return (padded_bytes // NODE_BYTES).bit_length() - 1
 
 
 def comm_p(payload: bytes) -> PieceCommitment:
@@ -166,4 +231,4 @@ def comm_d(pieces: Sequence[PieceCommitment], sector_size_bytes: int) -> bytes:
     subtrees = _Subtrees()
     for piece in pieces:
         subtrees.append(piece.root, piece.height)
-    return subtrees.root((sector_size_bytes // NODE_BYTES).bit_length() - 1)
+    return subtrees.root(_height(sector_size_bytes))

@@ -12,7 +12,7 @@ from proofs import kernels
 from proofs.fr32 import QUAD_PADDED_BYTES, QUAD_PAYLOAD_BYTES
 from proofs.graph import Graph
 from proofs.hashing import NODE_BYTES, comm_r
-from proofs.kernels import field, fr32
+from proofs.kernels import field
 from proofs.kernels.arrays import NodeArray
 from proofs.kernels.parents import parents
 from proofs.merkle import as_nodes, fill_upper_rows
@@ -72,7 +72,9 @@ def write_sector_data(
 def _pad_stream(payload: BinaryIO, sector: BinaryIO) -> None:
     while chunk := payload.read(_CHUNK_QUADS * QUAD_PAYLOAD_BYTES):
         whole = chunk.ljust(-(-len(chunk) // QUAD_PAYLOAD_BYTES) * QUAD_PAYLOAD_BYTES, b"\0")
-        sector.write(fr32.pad(np.frombuffer(whole, np.uint8)).tobytes())
+        padded = np.empty(len(whole) // QUAD_PAYLOAD_BYTES * QUAD_PADDED_BYTES, np.uint8)
+        kernels.level().pad(np.frombuffer(whole, np.uint8), padded)
+        sector.write(padded.data)
 
 
 def read_piece(data_path: Path, offset_bytes: int, payload_bytes: int, target: Path) -> None:
@@ -88,9 +90,9 @@ def read_piece(data_path: Path, offset_bytes: int, payload_bytes: int, target: P
             padded = sector.read(quads * QUAD_PADDED_BYTES)
             if len(padded) != quads * QUAD_PADDED_BYTES:
                 raise OSError(errno.EIO, "the sector's data is cut short", str(data_path))
-            chunk = fr32.unpad(np.frombuffer(padded, np.uint8)).tobytes()[:left]
-            payload.write(chunk)
-            left -= len(chunk)
+            chunk = np.empty(quads * QUAD_PAYLOAD_BYTES, np.uint8)
+            kernels.level().unpad(np.frombuffer(padded, np.uint8), chunk)
+            left -= payload.write(chunk[:left].data)
 
 
 def seal(

@@ -7,8 +7,10 @@ Everything that takes long runs in a thread.
 """
 
 import asyncio
+import os
 import shutil
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,10 +117,11 @@ async def commitment_of(blocks: Blockstore, root: CID) -> PieceCommitment:
     """Return the commitment to the CAR of a DAG that is whole in the store."""
 
     def commit() -> PieceCommitment:
-        hasher = CommPHasher()
-        for chunk in car_of(blocks, root):
-            hasher.update(chunk)
-        return hasher.finish()
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            hasher = CommPHasher(pool)
+            for chunk in car_of(blocks, root):
+                hasher.update(chunk)
+            return hasher.finish()
 
     return await asyncio.to_thread(commit)
 

@@ -18,6 +18,8 @@ LEVELS: Final = ("sha-ni", "portable", "hashlib")
 class Level(Protocol):
     """What every level offers; `hashlib_level` says what each function does."""
 
+    def pad(self, payload: ByteArray, target: ByteArray) -> None: ...
+    def unpad(self, padded: ByteArray, target: ByteArray) -> None: ...
     def hash_pairs(self, source: NodeArray, target: NodeArray) -> None: ...
     def hash_messages(self, messages: ByteArray, target: NodeArray) -> None: ...
     def label_nodes(
@@ -74,6 +76,6 @@ def chosen() -> dict[str, str]:
     return {
         "sha256-tree": level_name(),
         "labels": level_name(),
-        "fr32": "numpy",
+        "fr32": "numpy" if level_name() == "hashlib" else "compiled",
         "parents": "numpy",
     }

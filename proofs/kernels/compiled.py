@@ -15,7 +15,9 @@ from proofs.kernels.intrinsics import (
     compress,
     hash_pairs_portable,
     hash_pairs_sha_ni,
+    pad_quad,
     prefetch,
+    unpad_quad,
 )
 from proofs.parameters import BASE_DEGREE, LABEL_PARENTS
 
@@ -37,7 +39,7 @@ def _compiled(function: Callable[..., None]) -> Callable[..., None]:
     """Compile on the first call and keep the result on disk, if there is a disk to keep it on.
 
     numba renews what it kept when this file or its target CPU changes, but not when only
-    `intrinsics.py` or `sha256_ir.py` does: whoever edits those touches this file too.
+    `intrinsics.py` or the `_ir.py` files do: whoever edits those touches this file too.
     """
     try:
         return numba.njit(cache=True, nogil=True)(function)
@@ -113,18 +115,28 @@ def label_nodes_portable(
 
 
 @_compiled
-def hash_all_pairs_sha_ni(source: Any, target: Any, nodes: Any) -> None:
-    """Hash the pairs from one address on into the nodes at another, whose words are `nodes`."""
-    for lane in range(0, nodes.shape[0], SHA_NI_LANES):
-        hash_pairs_sha_ni(source + 64 * lane, target + 32 * lane)
-    for node in range(nodes.shape[0]):
-        nodes[node, 7] &= numba.uint32(0x3FFFFFFF)
+def pad_quads(source: Any, target: Any, count: Any) -> None:
+    """Pad so many quads from one address on to another."""
+    for quad in range(count):
+        pad_quad(source + 127 * quad, target + 128 * quad)
 
 
 @_compiled
-def hash_all_pairs_portable(source: Any, target: Any, nodes: Any) -> None:
-    """Hash the pairs from one address on into the nodes at another, whose words are `nodes`."""
-    for lane in range(0, nodes.shape[0], PORTABLE_LANES):
+def unpad_quads(source: Any, target: Any, count: Any) -> None:
+    """Unpad so many quads from one address on to another."""
+    for quad in range(count):
+        unpad_quad(source + 128 * quad, target + 127 * quad)
+
+
+@_compiled
+def hash_all_pairs_sha_ni(source: Any, target: Any, count: Any) -> None:
+    """Hash so many pairs, a multiple of the lanes, from one address on into nodes at another."""
+    for lane in range(0, count, SHA_NI_LANES):
+        hash_pairs_sha_ni(source + 64 * lane, target + 32 * lane)
+
+
+@_compiled
+def hash_all_pairs_portable(source: Any, target: Any, count: Any) -> None:
+    """Hash so many pairs, a multiple of the lanes, from one address on into nodes at another."""
+    for lane in range(0, count, PORTABLE_LANES):
         hash_pairs_portable(source + 64 * lane, target + 32 * lane)
-    for node in range(nodes.shape[0]):
-        nodes[node, 7] &= numba.uint32(0x3FFFFFFF)

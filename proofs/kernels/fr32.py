@@ -9,23 +9,22 @@ from proofs.kernels.arrays import ByteArray
 _STARTS = ((0, 0), (31, 6), (63, 4), (95, 2))
 
 
-def pad(payload: ByteArray) -> ByteArray:
-    """Return (128 k) padded bytes for (127 k) payload bytes."""
+def pad(payload: ByteArray, target: ByteArray) -> None:
+    """Write (128 k) padded bytes for (127 k) payload bytes."""
     # One zero byte after each quad, so that every element can read 33 bytes.
     quads = np.zeros((payload.size // QUAD_PAYLOAD_BYTES, QUAD_PADDED_BYTES + 1), np.uint8)
     quads[:, :QUAD_PAYLOAD_BYTES] = payload.reshape(-1, QUAD_PAYLOAD_BYTES)
-    padded = np.empty((len(quads), QUAD_PADDED_BYTES), np.uint8)
+    padded = target.reshape(-1, QUAD_PADDED_BYTES)
     for element, (start, bit) in enumerate(_STARTS):
         node = padded[:, 32 * element : 32 * element + 32]
         np.right_shift(quads[:, start : start + 32], bit, out=node)
         if bit:
             node |= quads[:, start + 1 : start + 33] << (8 - bit)
         node[:, 31] &= 0x3F
-    return padded.reshape(-1)
 
 
-def unpad(padded: ByteArray) -> ByteArray:
-    """Return (127 k) payload bytes for (128 k) padded bytes."""
+def unpad(padded: ByteArray, target: ByteArray) -> None:
+    """Write (127 k) payload bytes for (128 k) padded bytes."""
     nodes = padded.reshape(-1, QUAD_PADDED_BYTES)
     quads = np.zeros((len(nodes), QUAD_PADDED_BYTES), np.uint8)
     for element, (start, bit) in enumerate(_STARTS):
@@ -34,4 +33,4 @@ def unpad(padded: ByteArray) -> ByteArray:
         quads[:, start : start + 32] |= node << bit
         if bit:
             quads[:, start + 1 : start + 33] |= node >> (8 - bit)
-    return quads[:, :QUAD_PAYLOAD_BYTES].reshape(-1)
+    target.reshape(-1, QUAD_PAYLOAD_BYTES)[:] = quads[:, :QUAD_PAYLOAD_BYTES]

@@ -1,14 +1,25 @@
-"""The kernels without numba: hashlib, one call a hash. Slow, and everywhere the same."""
+"""The kernels without numba: NumPy, and hashlib, one call a hash. Slow, everywhere the same."""
 
 from hashlib import sha256
 from typing import Final
 
 import numpy as np
 
+from proofs.kernels import fr32
 from proofs.kernels.arrays import ByteArray, NodeArray, ParentArray
 from proofs.parameters import BASE_DEGREE, LABEL_PARENTS
 
 NAME: Final = "hashlib"
+
+
+def pad(payload: ByteArray, target: ByteArray) -> None:
+    """Write (128 k) fr32-padded bytes for (127 k) payload bytes."""
+    fr32.pad(payload, target)
+
+
+def unpad(padded: ByteArray, target: ByteArray) -> None:
+    """Write (127 k) payload bytes for (128 k) fr32-padded bytes."""
+    fr32.unpad(padded, target)
 
 
 def hash_pairs(source: NodeArray, target: NodeArray) -> None:

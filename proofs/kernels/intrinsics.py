@@ -1,4 +1,4 @@
-"""The compression as functions that compiled loops can call, in the dialect they name.
+"""The compression and fr32 as functions that compiled loops can call, in the dialect they name.
 
 The dialect is a literal at compile time: code for SHA-NI is not even generated for a machine
 without it, where LLVM would abort the process. Addresses are integers, so whoever calls keeps the
@@ -11,16 +11,20 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from proofs.kernels import fr32_ir
 from proofs.kernels import sha256_ir as emit
 from proofs.kernels.sha256_constants import INITIAL_STATE
 
-SHA_NI_LANES: Final = 2
+SHA_NI_LANES: Final = 8
 PORTABLE_LANES: Final = 8
 
 SHA_NI_STATE_ORDER: Final = (3, 2, 7, 6, 1, 0, 5, 4)
 """Where the words a … h lie in the state that SHA-NI works on: F E B A, H G D C."""
 
 PORTABLE_STATE_ORDER: Final = (0, 1, 2, 3, 4, 5, 6, 7)
+
+_TRUNCATED: Final = 0x3FFFFFFF
+"""A node's last word, little-endian as stored, keeps 30 bits."""
 
 Builder = Any
 Address = Any
@@ -39,7 +43,7 @@ def _compress(_context: Any, sha_ni: Any, state: Any, block: Any) -> Any:
 
 
 def _pairs_sha_ni(_context: Any, source: Any, target: Any) -> Any:
-    """Hash the 2 pairs of nodes at one address into the 2 nodes at another, not truncated."""
+    """Hash the 8 pairs of nodes at one address into the 8 nodes at another."""
 
     def generate(_: Any, builder: Builder, _signature: Any, arguments: Any) -> None:
         _hash_pairs_sha_ni(builder, *arguments)
@@ -48,10 +52,28 @@ def _pairs_sha_ni(_context: Any, source: Any, target: Any) -> Any:
 
 
 def _pairs_portable(_context: Any, source: Any, target: Any) -> Any:
-    """Hash the 8 pairs of nodes at one address into the 8 nodes at another, not truncated."""
+    """Hash the 8 pairs of nodes at one address into the 8 nodes at another."""
 
     def generate(_: Any, builder: Builder, _signature: Any, arguments: Any) -> None:
         _hash_pairs_portable(builder, *arguments)
+
+    return types.void(source, target), generate
+
+
+def _pad_quad(_context: Any, source: Any, target: Any) -> Any:
+    """Write the 128 padded bytes of the 127 at one address to another."""
+
+    def generate(_: Any, builder: Builder, _signature: Any, arguments: Any) -> None:
+        fr32_ir.pad_quad(builder, *arguments)
+
+    return types.void(source, target), generate
+
+
+def _unpad_quad(_context: Any, source: Any, target: Any) -> Any:
+    """Write the 127 bytes of payload in the 128 at one address to another."""
+
+    def generate(_: Any, builder: Builder, _signature: Any, arguments: Any) -> None:
+        fr32_ir.unpad_quad(builder, *arguments)
 
     return types.void(source, target), generate
 
@@ -67,6 +89,8 @@ def _prefetch(_context: Any, address: Any) -> Any:
 
 # Declared as what they become: in compiled code the context argument is gone.
 compress: Any = intrinsic(prefer_literal=True)(_compress)
+pad_quad: Any = intrinsic(_pad_quad)
+unpad_quad: Any = intrinsic(_unpad_quad)
 prefetch: Any = intrinsic(_prefetch)
 hash_pairs_sha_ni: Any = intrinsic(_pairs_sha_ni)
 hash_pairs_portable: Any = intrinsic(_pairs_portable)
@@ -96,7 +120,10 @@ def _hash_pairs_sha_ni(builder: Builder, source: Address, target: Address) -> No
     for lane, (abef, cdgh) in enumerate(emit.sha_ni(builder, states, None)):
         for at, places in ((0, SHA_NI_STATE_ORDER[:4]), (16, SHA_NI_STATE_ORDER[4:])):
             words = builder.shuffle_vector(abef, cdgh, ir.Constant(emit.QUAD, list(places)))
-            emit.store(builder, emit.swap_bytes(builder, words), target, 32 * lane + at)
+            words = emit.swap_bytes(builder, words)
+            if at:
+                words = builder.and_(words, ir.Constant(emit.QUAD, [~0, ~0, ~0, _TRUNCATED]))
+            emit.store(builder, words, target, 32 * lane + at)
 
 
 def _hash_pairs_portable(builder: Builder, source: Address, target: Address) -> None:
@@ -112,6 +139,8 @@ def _hash_pairs_portable(builder: Builder, source: Address, target: Address) -> 
     state = emit.portable(builder, emit.portable(builder, start, words), None)
     for at, vector in enumerate(state):
         swapped = emit.swap_bytes(builder, vector)
+        if at == 7:
+            swapped = builder.and_(swapped, emit.splat(emit.OCTET, _TRUNCATED))
         for lane, place in lanes:
             word = builder.extract_element(swapped, place)
             emit.store(builder, word, target, 32 * lane + 4 * at)

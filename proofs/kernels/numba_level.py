@@ -6,6 +6,7 @@ from typing import Any
 import numba.core.registry
 import numpy as np
 
+from proofs.fr32 import QUAD_PADDED_BYTES, QUAD_PAYLOAD_BYTES
 from proofs.kernels import compiled, hashlib_level
 from proofs.kernels.arrays import ByteArray, NodeArray, ParentArray
 from proofs.kernels.intrinsics import PORTABLE_STATE_ORDER, SHA_NI_STATE_ORDER
@@ -32,12 +33,26 @@ class NumbaLevel:
             self._pairs = compiled.hash_all_pairs_portable
             self._labels = compiled.label_nodes_portable
 
+    def pad(self, payload: ByteArray, target: ByteArray) -> None:
+        """Write (128 k) fr32-padded bytes for (127 k) payload bytes."""
+        quads, left = divmod(payload.size, QUAD_PAYLOAD_BYTES)
+        assert not left, "fr32 pads whole quads"
+        assert target.size == quads * QUAD_PADDED_BYTES, "the target fits"
+        compiled.pad_quads(_address(payload), _address(target), np.uint64(quads))
+
+    def unpad(self, padded: ByteArray, target: ByteArray) -> None:
+        """Write (127 k) payload bytes for (128 k) fr32-padded bytes."""
+        quads, left = divmod(padded.size, QUAD_PADDED_BYTES)
+        assert not left, "fr32 unpads whole quads"
+        assert target.size == quads * QUAD_PAYLOAD_BYTES, "the target fits"
+        compiled.unpad_quads(_address(padded), _address(target), np.uint64(quads))
+
     def hash_pairs(self, source: NodeArray, target: NodeArray) -> None:
         """Hash (2 n) nodes, pair by pair, into (n)."""
         if len(target) % _COMPILED_ROWS_MIN:
             hashlib_level.hash_pairs(source, target)
         else:
-            self._pairs(_address(source), _address(target), target.view(np.uint32))
+            self._pairs(_address(source), _address(target), np.uint64(len(target)))
 
     def hash_messages(self, messages: ByteArray, target: NodeArray) -> None:
         """Hash (n, length) messages into (n) truncated nodes."""

@@ -7,11 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proofs import fr32
+from proofs import fr32, kernels
 from proofs.errors import ProofRejected
 from proofs.hashing import FIELD_MODULUS, NODE_BYTES
 from proofs.kernels import field
-from proofs.kernels import fr32 as fast_fr32
 from proofs.merkle import as_nodes, build_rows, prove_inclusion, verify_inclusion
 from proofs.piece import CommPHasher, comm_d, comm_p, layout
 from proofs.replica import decode, encode
@@ -20,6 +19,7 @@ node = st.binary(min_size=NODE_BYTES, max_size=NODE_BYTES)
 # The first tree of a machine compiles its kernel.
 compiles = settings(deadline=None)
 
+each_level = pytest.mark.parametrize("name", kernels.available())
 truncated = st.integers(0, (1 << 254) - 1)
 
 
@@ -72,19 +72,31 @@ def test_a_leaf_is_proven_only_where_it_is(leaves: list[bytes], data: st.DataObj
             prove_inclusion(rows, outside)
 
 
-@given(st.binary(max_size=127 * 4).map(lambda data: data[: len(data) // 127 * 127]))
-def test_fr32_comes_back_and_both_versions_agree(payload: bytes) -> None:
+def at_level(name: str, function: str, source: bytes, *, size_bytes: int) -> bytes:
+    # Bytes around it that must stay as they are.
+    target = np.full(size_bytes + 16, 0xAA, np.uint8)
+    kernel = getattr(kernels.level_of(name), function)
+    kernel(np.frombuffer(source, np.uint8), target[8:-8])
+    assert target[:8].tobytes() == target[-8:].tobytes() == b"\xaa" * 8
+    return target[8:-8].tobytes()
+
+
+@compiles
+@each_level
+@given(payload=st.binary(max_size=127 * 4).map(lambda data: data[: len(data) // 127 * 127]))
+def test_fr32_comes_back_and_every_level_agrees(name: str, payload: bytes) -> None:
     padded = fr32.pad(payload)
     assert fr32.unpad(padded) == payload
     assert all(padded[at] <= 0x3F for at in range(31, len(padded), 32))
-    assert fast_fr32.pad(np.frombuffer(payload, np.uint8)).tobytes() == padded
-    assert fast_fr32.unpad(np.frombuffer(padded, np.uint8)).tobytes() == payload
+    assert at_level(name, "pad", payload, size_bytes=len(padded)) == padded
+    assert at_level(name, "unpad", padded, size_bytes=len(payload)) == payload
 
 
-@given(st.binary(min_size=128, max_size=128))
-def test_fr32_unpads_any_bytes_alike(padded: bytes) -> None:
-    array = np.frombuffer(padded, np.uint8)
-    assert fast_fr32.unpad(array).tobytes() == fr32.unpad(padded)
+@compiles
+@each_level
+@given(padded=st.binary(min_size=256, max_size=256))
+def test_fr32_unpads_any_bytes_alike(name: str, padded: bytes) -> None:
+    assert at_level(name, "unpad", padded, size_bytes=254) == fr32.unpad(padded)
 
 
 @given(truncated, truncated)

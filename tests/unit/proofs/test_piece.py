@@ -1,14 +1,14 @@
 """CommP, CommD and fr32 are those of other implementations."""
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from proofs import fr32
-from proofs.kernels import fr32 as fast_fr32
+from proofs import fr32, kernels
 from proofs.merkle import InclusionProof, as_nodes, build_rows, prove_inclusion, verify_inclusion
 from proofs.parameters import ProofType
 from proofs.piece import (
@@ -73,17 +73,31 @@ def test_zero_commitments_are_those_of_the_vectors() -> None:
 def test_fr32_is_that_of_the_vectors(case: Case) -> None:
     payload = vector_input("prng", case["n"]).ljust(127, b"\0")
     assert fr32.pad(payload).hex() == case["padded"]
-    assert fast_fr32.pad(np.frombuffer(payload, np.uint8)).tobytes().hex() == case["padded"]
+    for name in kernels.available():
+        padded = np.empty(128, np.uint8)
+        kernels.level_of(name).pad(np.frombuffer(payload, np.uint8), padded)
+        assert padded.tobytes().hex() == case["padded"]
 
 
 def test_a_stream_in_any_chunks_commits_to_the_same_piece() -> None:
-    payload = some_bytes("stream", 3_000_000)
+    payload = some_bytes("stream", 5_000_000)
     whole = comm_p(payload)
-    for chunk_bytes in (127 * 8192, 1_000_003, 65_536):
-        hasher = CommPHasher()
-        for start in range(0, len(payload), chunk_bytes):
-            hasher.update(payload[start : start + chunk_bytes])
-        assert hasher.finish() == whole
+    padded = fr32.pad(payload + bytes(whole.padding_bytes))
+    assert whole.root == build_rows(as_nodes(padded))[-1].tobytes()
+    with ThreadPoolExecutor(2) as pool:
+        for chunk_bytes in (127 * 16384, 1_000_003, 65_536):
+            for hasher in (CommPHasher(), CommPHasher(pool)):
+                for start in range(0, len(payload), chunk_bytes):
+                    hasher.update(payload[start : start + chunk_bytes])
+                assert hasher.finish() == whole
+
+
+def test_more_chunks_than_threads_come_back_in_order() -> None:
+    payload = b"".join(bytes([number]) * (127 << 14) for number in range(20))
+    with ThreadPoolExecutor(3) as pool:
+        hasher = CommPHasher(pool)
+        hasher.update(payload)
+        assert hasher.finish() == comm_p(payload)
 
 
 def test_pieces_lie_at_multiples_of_their_size() -> None:
