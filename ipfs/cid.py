@@ -83,6 +83,8 @@ DIGEST_BYTES_MAX: Final = 128
 _HASH_CODES: Final = frozenset(int(code) for code in HashCode)
 
 _V0_PREFIX: Final = bytes((HashCode.SHA2_256, 32))
+_V0_BYTES: Final = 34
+_ONE_BYTE_CODECS: Final = range(0x80)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -98,6 +100,8 @@ class CID:
     multihash: bytes
 
     def __post_init__(self) -> None:
+        if self._is_plain_sha2_256():
+            return
         code, length_at = varint.decode(self.multihash)
         length, digest_at = varint.decode(self.multihash, length_at)
         if length > DIGEST_BYTES_MAX or length != len(self.multihash) - digest_at:
@@ -111,6 +115,14 @@ class CID:
                 raise MalformedBytes("CID", "version 0 is dag-pb over sha2-256")
         elif self.version != 1:
             raise MalformedBytes("CID", f"version {self.version}")
+
+    def _is_plain_sha2_256(self) -> bool:
+        """Whether it is valid at a glance, as nearly every CID is; the other checks cost more."""
+        return (
+            len(self.multihash) == _V0_BYTES
+            and self.multihash.startswith(_V0_PREFIX)
+            and (self.version == 1 or (self.version == 0 and self.codec == Codec.DAG_PB))
+        )
 
     @classmethod
     def of(
@@ -143,8 +155,16 @@ class CID:
     def decode_prefix(cls, data: bytes | memoryview, offset: int = 0) -> tuple[Self, int]:
         """Return the CID at `offset` and the offset after it. Raises `MalformedBytes`."""
         if bytes(data[offset : offset + 2]) == _V0_PREFIX:
-            end = offset + 34
+            end = offset + _V0_BYTES
             return cls(0, Codec.DAG_PB, bytes(data[offset:end])), end
+        if (
+            data[offset : offset + 1] == b"\1"
+            and bytes(data[offset + 2 : offset + 4]) == _V0_PREFIX
+        ):
+            codec, multihash_at = data[offset + 1], offset + 2
+            if codec in _ONE_BYTE_CODECS:
+                end = multihash_at + _V0_BYTES
+                return cls(1, codec, bytes(data[multihash_at:end])), end
         version, codec_at = varint.decode(data, offset)
         if version != 1:
             raise MalformedBytes("CID", f"version {version}")
@@ -169,6 +189,8 @@ class CID:
         """Return the binary form."""
         if self.version == 0:
             return self.multihash
+        if self.codec in _ONE_BYTE_CODECS:
+            return bytes((self.version, self.codec)) + self.multihash
         return varint.encode(self.version) + varint.encode(self.codec) + self.multihash
 
     @property

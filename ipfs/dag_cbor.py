@@ -13,6 +13,9 @@ Value = None | bool | int | float | str | bytes | CID | list[Any] | dict[str, An
 DEPTH_MAX: Final = 128
 """Nested deeper, a stranger's bytes are refused before they can exhaust the stack."""
 
+ITEMS_MAX: Final = 1 << 18
+"""Items of all lists and maps together: 2 MiB of tiny ones would hold a thread for a second."""
+
 _LINK_TAG: Final = 42
 
 
@@ -90,6 +93,7 @@ class _Reader:
     def __init__(self, data: bytes) -> None:
         self._data = data
         self.position = 0
+        self._items = 0
 
     def value(self, *, depth: int) -> Value:
         if depth > DEPTH_MAX:
@@ -134,6 +138,9 @@ class _Reader:
     def _entries(self, count: int) -> range:
         if count > len(self._data) - self.position:
             raise MalformedBytes("DAG-CBOR", "truncated")
+        self._items += count
+        if self._items > ITEMS_MAX:
+            raise MalformedBytes("DAG-CBOR", f"over {ITEMS_MAX} items")
         return range(count)
 
     def _text(self, length: int) -> str:

@@ -1,18 +1,17 @@
 """DAG-PB, strict both ways: one node has one encoding (ipld.io/specs/codecs/dag-pb)."""
 
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Self
+from typing import Final, Self
 
 from ipfs import protobuf
 from ipfs.cid import CID
 from ipfs.errors import MalformedBytes
 
-_NODE_DATA = 1
-_NODE_LINKS = 2
-_LINK_HASH = 1
-_LINK_NAME = 2
-_LINK_TSIZE = 3
+_DATA_KEY: Final = bytes((1 << 3 | protobuf.BYTES,))
+_LINK_KEY: Final = bytes((2 << 3 | protobuf.BYTES,))
+_HASH_KEY: Final = bytes((1 << 3 | protobuf.BYTES,))
+_NAME_KEY: Final = bytes((2 << 3 | protobuf.BYTES,))
+_TSIZE_KEY: Final = bytes((3 << 3 | protobuf.VARINT,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,32 +28,29 @@ class PBLink:
 
     def encode(self) -> bytes:
         """Return the link as a protobuf message."""
-        out = protobuf.encode_bytes_field(_LINK_HASH, self.cid.encode())
+        out = protobuf.encode_bytes_field(1, self.cid.encode())
         if self.name is not None:
-            out += protobuf.encode_bytes_field(_LINK_NAME, self.name.encode())
+            out += protobuf.encode_bytes_field(2, self.name.encode())
         if self.tsize is not None:
-            out += protobuf.encode_varint_field(_LINK_TSIZE, self.tsize)
+            out += protobuf.encode_varint_field(3, self.tsize)
         return out
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
-        """Return the link that the message is. Raises `MalformedBytes`."""
-        cid: CID | None = None
+        """Return the link that the message is, in its one encoding. Raises `MalformedBytes`."""
         name: str | None = None
         tsize: int | None = None
-        for number, _, value in protobuf.fields(data):
-            match number:
-                case 1:
-                    cid = CID.decode(protobuf.expect_bytes(value, "DAG-PB link"))
-                case 2:
-                    name = _text(protobuf.expect_bytes(value, "DAG-PB link"))
-                case 3:
-                    tsize = protobuf.expect_int(value, "DAG-PB link")
-                case _:
-                    raise MalformedBytes("DAG-PB", f"a link has no field {number}")
-        if cid is None:
+        if data[:1] != _HASH_KEY:
             raise MalformedBytes("DAG-PB", "a link without a CID")
-        return cls(cid, name, tsize)
+        cid, at = protobuf.take_bytes(data, 1)
+        if data[at : at + 1] == _NAME_KEY:
+            text, at = protobuf.take_bytes(data, at + 1)
+            name = _text(text)
+        if data[at : at + 1] == _TSIZE_KEY:
+            tsize, at = protobuf.take_uint64(data, at + 1)
+        if at != len(data):
+            raise MalformedBytes("DAG-PB", "not the canonical encoding of a link")
+        return cls(CID.decode(cid), name, tsize)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,39 +64,33 @@ class PBNode:
     data: bytes | None = None
 
     def __post_init__(self) -> None:
-        names = [(link.name or "").encode() for link in self.links]
-        if any(left > right for left, right in pairwise(names)):
+        names = [link.name.encode() if link.name else b"" for link in self.links]
+        if names != sorted(names):
             raise MalformedBytes("DAG-PB", "links are not sorted by name")
 
     def encode(self) -> bytes:
         """Return the one encoding of this node."""
         out = bytearray()
         for link in self.links:
-            out += protobuf.encode_bytes_field(_NODE_LINKS, link.encode())
+            out += protobuf.encode_bytes_field(2, link.encode())
         if self.data is not None:
-            out += protobuf.encode_bytes_field(_NODE_DATA, self.data)
+            out += protobuf.encode_bytes_field(1, self.data)
         return bytes(out)
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
-        """Return the node of these canonical bytes. Raises `MalformedBytes`.
-
-        Encoding again is what refuses repeated or shuffled fields and padded numbers.
-        """
+        """Return the node of these canonical bytes: links, then data. Raises `MalformedBytes`."""
         links: list[PBLink] = []
         content: bytes | None = None
-        for number, _, value in protobuf.fields(data):
-            match number:
-                case 1:
-                    content = protobuf.expect_bytes(value, "DAG-PB node")
-                case 2:
-                    links.append(PBLink.decode(protobuf.expect_bytes(value, "DAG-PB node")))
-                case _:
-                    raise MalformedBytes("DAG-PB", f"a node has no field {number}")
-        node = cls(tuple(links), content)
-        if node.encode() != data:
-            raise MalformedBytes("DAG-PB", "not its canonical encoding")
-        return node
+        at = 0
+        while data[at : at + 1] == _LINK_KEY:
+            link, at = protobuf.take_bytes(data, at + 1)
+            links.append(PBLink.decode(link))
+        if data[at : at + 1] == _DATA_KEY:
+            content, at = protobuf.take_bytes(data, at + 1)
+        if at != len(data):
+            raise MalformedBytes("DAG-PB", "not the canonical encoding of a node")
+        return cls(tuple(links), content)
 
 
 def _text(data: bytes) -> str:

@@ -1,4 +1,7 @@
-"""Multibase: text that names its own alphabet (multiformats/multibase, the bases CIDs use)."""
+"""Multibase: text that names its own alphabet (multiformats/multibase).
+
+All its bases but base256emoji, which no CID is written in: few of its 256 signs are in any vector.
+"""
 
 import base64
 from collections.abc import Iterator
@@ -12,17 +15,36 @@ TEXT_CHARACTERS_MAX: Final = 1024
 _BASE58: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _BASE36: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 _BASE64: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-_NUMBER_BASES: Final = {"k": _BASE36, "K": _BASE36.upper(), "z": _BASE58}
+_BASE32: Final = "abcdefghijklmnopqrstuvwxyz234567"
+_BASE32_HEX: Final = "0123456789abcdefghijklmnopqrstuv"
+_NUMBER_BASES: Final = {
+    "9": "0123456789",
+    "k": _BASE36,
+    "K": _BASE36.upper(),
+    "z": _BASE58,
+    "Z": "123456789abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ",
+}
 _BIT_BASES: Final = {
+    "0": (1, "01"),
+    "7": (3, "01234567"),
     "f": (4, "0123456789abcdef"),
     "F": (4, "0123456789ABCDEF"),
-    "b": (5, "abcdefghijklmnopqrstuvwxyz234567"),
-    "B": (5, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"),
-    "v": (5, "0123456789abcdefghijklmnopqrstuv"),
-    "V": (5, "0123456789ABCDEFGHIJKLMNOPQRSTUV"),
+    "b": (5, _BASE32),
+    "B": (5, _BASE32.upper()),
+    "c": (5, _BASE32),
+    "C": (5, _BASE32.upper()),
+    "v": (5, _BASE32_HEX),
+    "V": (5, _BASE32_HEX.upper()),
+    "t": (5, _BASE32_HEX),
+    "T": (5, _BASE32_HEX.upper()),
+    "h": (5, "ybndrfg8ejkmcpqxot1uwisza345h769"),
     "m": (6, _BASE64 + "+/"),
     "u": (6, _BASE64 + "-_"),
+    "M": (6, _BASE64 + "+/"),
+    "U": (6, _BASE64 + "-_"),
 }
+_PADDED_TO: Final = {"c": 8, "C": 8, "t": 8, "T": 8, "M": 4, "U": 4}
+"""How many characters make whole bytes, where "=" fills them up."""
 
 
 def encode(prefix: str, data: bytes) -> str:
@@ -36,9 +58,8 @@ def encode(prefix: str, data: bytes) -> str:
     number <<= missing_bits
     count = (len(data) * 8 + missing_bits) // bits
     mask = (1 << bits) - 1
-    return prefix + "".join(
-        alphabet[number >> bits * index & mask] for index in reversed(range(count))
-    )
+    digits = "".join(alphabet[number >> bits * index & mask] for index in reversed(range(count)))
+    return prefix + digits + "=" * (-count % _PADDED_TO.get(prefix, 1))
 
 
 def decode(text: str) -> bytes:
@@ -54,6 +75,10 @@ def decode(text: str) -> bytes:
     if prefix not in _BIT_BASES:
         raise MalformedBytes("multibase", "unknown base")
     bits, alphabet = _BIT_BASES[prefix]
+    if group := _PADDED_TO.get(prefix):
+        padded, digits = digits, digits.rstrip("=")
+        if len(padded) != len(digits) + -len(digits) % group:
+            raise MalformedBytes("multibase", "not padded as it should be")
     number = 0
     for value in _values(digits, alphabet):
         number = number << bits | value

@@ -27,6 +27,8 @@ def encode_fixed32_field(number: int, value: int) -> bytes:
 
 def encode_bytes_field(number: int, value: bytes) -> bytes:
     """Return one length-delimited field."""
+    if number < 16 and len(value) < 0x80:
+        return bytes((number << 3 | BYTES, len(value))) + value
     return varint.encode(number << 3 | BYTES) + varint.encode(len(value)) + value
 
 
@@ -55,6 +57,28 @@ def fields(data: bytes) -> Iterator[tuple[int, int, int | bytes]]:
             raise MalformedBytes("protobuf", "truncated field")
         yield number, wire_type, data[position : position + length]
         position += length
+
+
+def take_bytes(data: bytes, position: int) -> tuple[bytes, int]:
+    """Return the bytes that a minimal length at `position` announces, and where they end.
+
+    For messages that have one encoding. Raises `MalformedBytes`.
+    """
+    length, start = take_uint64(data, position)
+    end = start + length
+    if end > len(data):
+        raise MalformedBytes("protobuf", "truncated field")
+    return data[start:end], end
+
+
+def take_uint64(data: bytes, position: int) -> tuple[int, int]:
+    """Return the number that a minimal varint at `position` is, and where that ends."""
+    if position < len(data) and data[position] < 0x80:
+        return data[position], position + 1
+    value, end = _decode_uint64(data, position)
+    if data[end - 1] == 0:
+        raise MalformedBytes("protobuf", "a varint longer than it needs to be")
+    return value, end
 
 
 def expect_bytes(value: int | bytes, what: str) -> bytes:

@@ -7,7 +7,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ipfs import dag_cbor
-from ipfs.errors import PeerError
+from ipfs.dag_cbor import ITEMS_MAX
+from ipfs.errors import MalformedBytes, PeerError
 from tests.support.ipld import values
 
 
@@ -57,3 +58,11 @@ def test_nesting_ends_before_the_stack_does(head: bytes) -> None:
     for levels in (depth + 1, 1_000_000):
         with pytest.raises(PeerError):
             dag_cbor.decode(head * levels + b"\x01")
+
+
+def test_there_are_only_so_many_items() -> None:
+    """However they are nested: what counts is how many a stranger makes us read."""
+    half = [[0] * (ITEMS_MAX // 2 - 1)]
+    assert dag_cbor.decode(dag_cbor.encode(half * 2)) == half * 2
+    with pytest.raises(MalformedBytes, match="items"):
+        dag_cbor.decode(dag_cbor.encode([*half, *half, 0]))

@@ -15,13 +15,15 @@ from tests.support.vectors import foreign
 PREFIXES = {
     "base16": "f", "base16upper": "F", "base32": "b", "base32upper": "B", "base32hex": "v",
     "base32hexupper": "V", "base36": "k", "base36upper": "K", "base58btc": "z", "base64": "m",
-    "base64url": "u",
+    "base64url": "u", "base2": "0", "base8": "7", "base10": "9", "base32pad": "c",
+    "base32padupper": "C", "base32hexpad": "t", "base32hexpadupper": "T", "base32z": "h",
+    "base58flickr": "Z", "base64pad": "M", "base64urlpad": "U",
 }  # fmt: skip
 
 
 def test_multibase_text_reads_and_writes_as_others_say() -> None:
     now, later = split("multiformats.json multibase", foreign("multiformats.json")["multibase"])
-    assert (len(now), len(later["no CID is written in this base"])) == (41, 40)
+    assert (len(now), len(later["no CID is written in base256emoji"])) == (78, 3)
     for row in now:
         data = bytes.fromhex(row["data_hex"])
         assert multibase.decode(row["encoded"]) == data
@@ -101,3 +103,11 @@ def test_a_hash_that_cannot_be_computed_here_matches_nothing() -> None:
         Codec.FIL_COMMITMENT_UNSEALED, HashCode.SHA2_256_TRUNC254_PADDED, bytes(32)
     )
     assert not cid.matches(b"")
+
+
+@pytest.mark.parametrize(
+    "text", ["MAAA", "MAA=", "MAA===", "MA===", "M====", "caa=====", "caa=======", "MA=A=", "maa=="]
+)
+def test_padding_is_what_it_should_be(text: str) -> None:
+    with pytest.raises(MalformedBytes):
+        multibase.decode(text)
