@@ -5,7 +5,7 @@ real provider has done what is due.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +15,13 @@ from chain.account import Account
 from chain.block import Genesis, SignedHeader
 from chain.closing import LedgerKeys
 from chain.deal import DealProposal
+from chain.errors import NotFound
 from chain.genesis import begin_chain
 from chain.invariants import violations
 from chain.keys import Address, SigningKey
 from chain.ledger import LedgerUnreachable
 from chain.local import LocalLedger
-from chain.messages import DrawFaucet, PublishDeals, RegisterProvider
+from chain.messages import DrawFaucet, PublishDeals, RegisterProvider, SignedMessage
 from chain.node import LedgerNode
 from chain.policy import DEV
 from chain.provider import Ask, SignedAsk
@@ -32,6 +33,7 @@ from client.prepare import Prepared
 from client.session import Payer, Session
 from client.store import ClientStore
 from ipfs.bitswap.stream import Bitswap
+from ipfs.block import Block
 from ipfs.blockstore import MemoryBlockstore
 from ipfs.cid import CID
 from ipfs.disk import DiskBlockstore
@@ -93,6 +95,7 @@ class Watched(LocalLedger):
             self.waiting -= 1
 
     def __getattribute__(self, name: str) -> Any:
+        """Let every question fail while the line is cut, and count as work until its answer."""
         found = super().__getattribute__(name)
         return _answering(self, found) if name in _QUESTIONS else found
 
@@ -116,6 +119,25 @@ class Watched(LocalLedger):
         """Raise `LedgerUnreachable` while it does not answer."""
         if not self._is_up.is_set():
             raise LedgerUnreachable("memory", "the line is cut")
+
+
+class Forgetful(Watched):
+    """Loses its answer to the first message of a kind, forgets it, and loses the answer again."""
+
+    forgets: type[Any] | None = None
+    _losses = 0
+
+    async def submit(self, message: SignedMessage, proofs: Sequence[Block] = ()) -> CID:
+        admitted = await super().submit(message, proofs)
+        if self._losses < 2 and self.forgets and isinstance(message.message.body, self.forgets):
+            self._losses += 1
+            raise LedgerUnreachable("memory", "the answer was lost")
+        return admitted
+
+    async def receipt(self, message_id: CID) -> Any:
+        if self._losses == 1:
+            raise NotFound("message", message_id)
+        return await super().receipt(message_id)
 
 
 _QUESTIONS = frozenset(
@@ -291,9 +313,9 @@ class Town:
         """The newest block's."""
         return self._node.head.header.epoch
 
-    def line(self) -> Watched:
+    def line(self, kind: type[Watched] = Watched) -> Watched:
         """Return another party's way to the ledger."""
-        self._lines.append(Watched(self._node))
+        self._lines.append(kind(self._node))
         return self._lines[-1]
 
     async def passing(self, work: Coroutine[Any, Any, T], *, epochs_max: int = 200) -> T:
@@ -388,10 +410,10 @@ async def town(folder: Path) -> AsyncIterator[Town]:
 
 @asynccontextmanager
 async def client_of(
-    place: Town, *, name: str = "alice", poor: bool = False
+    place: Town, *, name: str = "alice", poor: bool = False, line_kind: type[Watched] = Watched
 ) -> AsyncIterator[Client]:
     """Return a client with money, unless it is poor."""
-    host, line = place.network.add_host(), place.line()
+    host, line = place.network.add_host(), place.line(line_kind)
     blocks, store = MemoryBlockstore(), ClientStore(place.folder / f"{name}.sqlite")
     key = SigningKey(name.encode().ljust(32, b"\0"))
     prefix = place.genesis.policy.address_prefix

@@ -7,6 +7,7 @@ import pytest
 
 from chain.deal import DealState
 from chain.errors import InsufficientFunds
+from chain.messages import ReserveEscrow
 from chain.units import ProviderId
 from client.errors import NotEnoughProviders, PieceTooLarge
 from client.prepare import Prepared
@@ -14,7 +15,15 @@ from client.selection import Quote, StorageTerms
 from client.storing import Stage, Step, Stored, missing_copies, quote_piece, store_piece
 from ipfs.cid import CID, Codec
 from market.messages import Progress, Propose, Reject, RejectCode, SignedProposal, Status
-from tests.support.client_town import Client, FeignedProvider, RealProvider, Town, client_of, town
+from tests.support.client_town import (
+    Client,
+    FeignedProvider,
+    Forgetful,
+    RealProvider,
+    Town,
+    client_of,
+    town,
+)
 
 TERMS = StorageTerms(duration_epochs=160, label="file")
 Provider = FeignedProvider | RealProvider
@@ -246,6 +255,20 @@ async def test_the_ledger_goes_away_and_comes_back(tmp_path: Path) -> None:
         assert not cuts.to_come, "it went away each time"
         assert len(await place.ledger.deals()) == 1
         assert (await client.account()).locked_atto == await locked_by(place, client)
+
+
+async def test_a_reservation_whose_answers_were_lost_is_not_made_twice(tmp_path: Path) -> None:
+    async with town(tmp_path) as place, client_of(place, line_kind=Forgetful) as client:
+        provider = await place.provider()
+        prepared = await client.file("say it again")
+        agreed = await quoted(client, prepared)
+        assert isinstance(client.line, Forgetful)
+        client.line.forgets = ReserveEscrow
+        [deal] = (await stored(client, prepared, agreed, Diary())).deals
+        assert deal.proposal.provider_id == provider.id
+        [signed] = client.session.store.proposals(prepared.root_cid)
+        assert deal.proposal == signed.proposal
+        assert (await client.account()).locked_atto == deal.unsettled_atto
 
 
 async def test_too_little_money_is_found_before_anything_is_proposed(tmp_path: Path) -> None:
