@@ -17,6 +17,12 @@ class BlockNotFound(LookupError):
         self.cid = cid
 
 
+class BlockCorrupt(BlockNotFound):
+    """The store gave back other bytes than were stored; the block counts as lost."""
+
+    code: ClassVar[str] = "block-corrupt"
+
+
 class BlockstoreFull(Exception):
     """There is no room for more blocks; nothing was put, and what was there is still served."""
 

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import RLock
-from typing import ClassVar, Final, Self
+from typing import Final, Self
 
 from ipfs.block import Block
-from ipfs.blockstore import BlockNotFound, BlockstoreFull
+from ipfs.blockstore import BlockCorrupt, BlockNotFound, BlockstoreFull
 from ipfs.cid import CID, Codec
 from ipfs.errors import MalformedBytes
 from ipfs.segments.files import OpenSegments, SegmentWriter, sync_folder
@@ -37,12 +37,6 @@ _BATCH_BYTES: Final = 16 << 20
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 log = logging.getLogger(__name__)
-
-
-class BlockCorrupt(BlockNotFound):
-    """The disk gave back other bytes than were stored; the block counts as lost."""
-
-    code: ClassVar[str] = "block-corrupt"
 
 
 class DiskBlockstore:

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from ipfs.block import Block
-from ipfs.blockstore import BlockNotFound
+from ipfs.blockstore import BlockCorrupt, BlockNotFound
 from ipfs.cid import Codec
-from ipfs.disk import BlockCorrupt, DiskBlockstore
+from ipfs.disk import DiskBlockstore
 from ipfs.segments.lock import StoreLocked
 from tests.support import writes_until_killed
 from tests.support.writes_until_killed import block

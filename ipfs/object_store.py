@@ -1,0 +1,144 @@
+"""Blocks as objects in S3, Azure, GCS, or a folder: for who outgrows a disk.
+
+Needs the extra `holdfast[object-store]`.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, ClassVar, Final, Self, TypeVar, cast
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import ObjectStore, from_url
+
+from ipfs import multibase
+from ipfs.block import Block
+from ipfs.blockstore import BlockCorrupt, BlockNotFound
+from ipfs.cid import CID, Codec
+from ipfs.errors import MalformedBytes
+
+_REQUESTS_MAX: Final = 32
+"""Under way at a time: a request takes tens of milliseconds, however little it asks."""
+
+_PAGE_OBJECTS: Final = 1_000
+
+T = TypeVar("T")
+
+
+class ObjectStoreFailed(Exception):
+    """The object store did not do what it was asked; its own words say why."""
+
+    code: ClassVar[str] = "object-store-failed"
+
+
+class ObjectBlockstore:
+    """A `Blockstore` in an object store; any number of processes may have it open.
+
+    An object's name is the multihash of its block in base32, behind two letters of it that spread
+    the objects over folders. Every read is checked against the CID; a put writes the block again
+    where it is already, and so mends it. Safe to use from many threads. Every call raises
+    `ObjectStoreFailed` when the store can't be reached or refuses.
+    """
+
+    def __init__(self, objects: ObjectStore) -> None:
+        self._objects = objects
+        self._requests = ThreadPoolExecutor(_REQUESTS_MAX)
+
+    @classmethod
+    def at(cls, url: str, settings: Mapping[str, str], *, allow_http: bool = False) -> Self:
+        """Open `s3://bucket/prefix`, `az://…`, `gs://…` or `file:///…`.
+
+        settings:  region, endpoint, keys and so on, by the names that obstore has for the kind
+        """
+        with _as_failure():
+            # The kinds' settings differ in type, and only the URL says which kind it is.
+            config = cast("Any", dict(settings) or None)
+            return cls(from_url(url, config=config, client_options={"allow_http": allow_http}))
+
+    def close(self) -> None:
+        """Wait for what is under way."""
+        self._requests.shutdown()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def get(self, cid: CID) -> Block:
+        """Return the block. Raises `BlockNotFound`, `BlockCorrupt`."""
+        with _as_failure(cid):
+            data = bytes(obstore.get(self._objects, _name(cid)).bytes())
+        if not cid.matches(data):
+            raise BlockCorrupt(cid)
+        return Block(cid, data)
+
+    def has(self, cid: CID) -> bool:
+        """Whether the block is here."""
+        try:
+            self.size_bytes(cid)
+        except BlockNotFound:
+            return False
+        return True
+
+    def size_bytes(self, cid: CID) -> int:
+        """Return the size of the block's data. Raises `BlockNotFound`."""
+        with _as_failure(cid):
+            return int(obstore.head(self._objects, _name(cid))["size"])
+
+    def put(self, blocks: Iterable[Block]) -> None:
+        """Store the blocks, all durable when this returns."""
+        unique = {block.cid.multihash: block for block in blocks}
+        self._each(self._put_one, unique.values())
+
+    def delete(self, cids: Iterable[CID]) -> None:
+        """Forget the blocks; absent ones are no error."""
+        self._each(self._delete_one, {cid.multihash: cid for cid in cids}.values())
+
+    def __iter__(self) -> Iterator[CID]:
+        """Iterate over what is stored, as raw CIDs; the codec is not kept."""
+        with _as_failure():
+            for page in obstore.list(self._objects, chunk_size=_PAGE_OBJECTS):
+                yield from filter(None, (_cid(each["path"]) for each in page))
+
+    def _put_one(self, block: Block) -> None:
+        with _as_failure():
+            obstore.put(self._objects, _name(block.cid), block.data)
+
+    def _delete_one(self, cid: CID) -> None:
+        with _as_failure():
+            try:
+                obstore.delete(self._objects, _name(cid))
+            except FileNotFoundError:
+                return
+
+    def _each(self, request: Callable[[T], None], items: Iterable[T]) -> None:
+        for done in [self._requests.submit(request, item) for item in items]:
+            done.result()
+
+
+def _name(cid: CID) -> str:
+    text = multibase.encode("b", cid.multihash)
+    return f"{text[-2:]}/{text}"
+
+
+def _cid(name: str) -> CID | None:
+    """Return whose object it is; None for one that is none of ours."""
+    try:
+        cid = CID(1, Codec.RAW, multibase.decode(name.rpartition("/")[2]))
+    except MalformedBytes:
+        return None
+    return cid if name.endswith(_name(cid)) else None
+
+
+@contextmanager
+def _as_failure(cid: CID | None = None) -> Iterator[None]:
+    """Turn the library's errors into ours; what is not there is `cid`, if one was asked for."""
+    try:
+        yield
+    except (BaseError, OSError, ValueError) as error:
+        if cid is not None and isinstance(error, FileNotFoundError):
+            raise BlockNotFound(cid) from error
+        # What follows is the library's own state, for its makers.
+        raise ObjectStoreFailed(str(error).partition("\n\nDebug source")[0]) from error

@@ -1,0 +1,28 @@
+"""An S3 server on loopback, in this process: moto speaks the protocol, not a stub of ours."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import httpx
+from moto.server import ThreadedMotoServer
+
+BUCKET = "blocks"
+
+
+@contextmanager
+def s3_server() -> Iterator[Mapping[str, str]]:
+    """Run it; yield the settings that reach its one bucket."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        endpoint = f"http://{host}:{port}"
+        httpx.put(f"{endpoint}/{BUCKET}").raise_for_status()
+        yield {
+            "endpoint": endpoint,
+            "region": "us-east-1",
+            "access_key_id": "anybody",
+            "secret_access_key": "anything",
+        }
+    finally:
+        server.stop()
