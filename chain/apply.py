@@ -30,6 +30,7 @@ from chain.messages import (
     PublishDeals,
     RegisterProvider,
     ReserveEscrow,
+    SectorProof,
     SignedMessage,
     SubmitWindowPost,
     Transfer,
@@ -37,7 +38,8 @@ from chain.messages import (
 )
 from chain.provider import Provider
 from chain.sector import Sector, SectorState, sector_key
-from chain.units import Atto, Epoch, ProviderId
+from chain.statements import seed_epoch
+from chain.units import Atto, Epoch
 from chain.view import Draft, LedgerView, Transition
 
 
@@ -133,40 +135,46 @@ def fee_of(view: LedgerView, message: Message) -> Atto:
 
 def fee_payer(view: LedgerView, message: Message) -> Address:
     """Return who pays: the sender, but for a provider's worker its owner."""
-    provider_id = _spoken_for(message)
-    provider = view.get(f"provider/{provider_id:016d}") if provider_id is not None else None
+    provider = _provider_worked_for(view, message)
+    return message.sender if provider is None else provider.owner
+
+
+def _provider_worked_for(view: LedgerView, message: Message) -> Provider | None:
+    """Return the provider that the message speaks for, if its worker sent it."""
+    if message.provider_id is None:
+        return None
+    provider = view.get(f"provider/{message.provider_id:016d}")
     if isinstance(provider, Provider) and provider.worker == message.sender:
-        return provider.owner
-    return message.sender
-
-
-def _spoken_for(message: Message) -> ProviderId | None:
-    match message.body:
-        case (
-            UpdateProvider(provider_id=provider_id)
-            | PublishDeals(provider_id=provider_id)
-            | PreCommitSectors(provider_id=provider_id)
-            | ProveCommitSectors(provider_id=provider_id)
-            | SubmitWindowPost(provider_id=provider_id)
-        ):
-            return provider_id
-        case PostAsk(ask=ask):
-            return ask.provider_id
-        case _:
-            return None
+        return provider
+    return None
 
 
 def _is_waited_for(view: LedgerView, message: Message) -> bool:
-    """Whether a message has a proof of a sector that can't go on without one."""
+    """Whether a provider's worker brings a proof that a sector can't go on without, now."""
+    provider = _provider_worked_for(view, message)
+    if provider is None:
+        return False
+
+    def sector_of(proof: SectorProof) -> Sector | None:
+        found = view.get(sector_key(provider.id, proof.number))
+        return found if isinstance(found, Sector) else None
+
     match message.body:
-        case ProveCommitSectors(provider_id=provider_id, proofs=proofs):
-            states = {SectorState.PRECOMMITTED}
-        case SubmitWindowPost(provider_id=provider_id, proofs=proofs):
-            states = {SectorState.ACTIVE, SectorState.FAULTY}
+        case ProveCommitSectors(proofs=proofs):
+            return any(_awaits_replication(view, sector_of(proof)) for proof in proofs)
+        case SubmitWindowPost(proofs=proofs, window_epoch=window_epoch):
+            sectors = (sector_of(proof) for proof in proofs)
+            return window_epoch < view.epoch and any(
+                sector is not None and sector.window_epoch == window_epoch for sector in sectors
+            )
         case _:
             return False
-    found = (view.get(sector_key(provider_id, proof.number)) for proof in proofs)
-    return any(isinstance(sector, Sector) and sector.state in states for sector in found)
+
+
+def _awaits_replication(view: LedgerView, sector: Sector | None) -> bool:
+    if sector is None or sector.state is not SectorState.PRECOMMITTED:
+        return False
+    return seed_epoch(view.policy, sector) < view.epoch
 
 
 def _holds_a_valid_proof(message: Message, settled: Transition) -> bool:

@@ -154,6 +154,22 @@ class Message(Record):
     body: Annotated[Body, Field(discriminator="kind")]
 
     @property
+    def provider_id(self) -> ProviderId | None:
+        """Return the provider that it speaks for, None if the sender speaks for itself."""
+        match self.body:
+            case (
+                UpdateProvider(provider_id=provider_id)
+                | PublishDeals(provider_id=provider_id)
+                | PreCommitSectors(provider_id=provider_id)
+                | ProveCommitSectors(provider_id=provider_id)
+                | SubmitWindowPost(provider_id=provider_id)
+                | PostAsk(ask=Ask(provider_id=provider_id))
+            ):
+                return provider_id
+            case _:
+                return None
+
+    @property
     def proof_cids(self) -> tuple[CID, ...]:
         """Return the proofs that travel beside it."""
         match self.body:

@@ -2,12 +2,15 @@
 
 import pytest
 
+from chain.apply import admit
 from chain.deal import DealState
-from chain.errors import LedgerError
+from chain.errors import InsufficientFunds, LedgerError
 from chain.messages import (
+    Body,
     DrawFaucet,
     ProveCommitSectors,
     SectorProof,
+    SignedMessage,
     SubmitWindowPost,
     Transfer,
 )
@@ -311,6 +314,42 @@ def test_only_a_proof_that_a_sector_waits_for_needs_no_money() -> None:
     ):
         with pytest.raises(LedgerError, match="needs 5"):
             bob.worker.says(body)
+
+
+def test_only_the_worker_of_a_waiting_sectors_provider_needs_no_money_and_only_for_now() -> None:
+    world = World(STORY_POLICY.evolve(message_fee_atto=Atto(5)))
+    alice, bob = world.person("alice", atto=10_000), world.provider("bob", atto=10_000)
+    stranger, carol = world.person("stranger"), world.provider("carol", atto=5)
+    proposal = alice.proposes(bob)
+    alice.reserves(proposal)
+    number = bob.seals(bob.publishes(proposal))
+    bob.does(Transfer(to=alice.address, amount_atto=Atto(bob.free_atto - 5)))
+
+    def is_free(person: Person, body: Body) -> bool:
+        try:
+            admit(world.ledger, SignedMessage.sign(person.message(body), person.key))
+        except InsufficientFunds:
+            return False
+        return True
+
+    replication = ProveCommitSectors(provider_id=bob.id, proofs=(proof_of(number),))
+    assert not is_free(bob.worker, replication), "its challenges are not drawn yet"
+    world.passes_until(proposal.start_epoch)
+    assert is_free(bob.worker, replication)
+    assert not is_free(stranger, replication)
+    assert not is_free(carol.worker, replication)
+    assert not is_free(carol.worker, replication.evolve(provider_id=carol.id))
+
+    bob.proves_replication(number)
+    bob.does(Transfer(to=alice.address, amount_atto=Atto(bob.free_atto - 5)))
+    opening = world.ledger.sector(bob.id, number).window_epoch
+    assert opening is not None
+    answer = SubmitWindowPost(provider_id=bob.id, window_epoch=opening, proofs=(proof_of(number),))
+    assert not is_free(bob.worker, answer), "the window is not open yet"
+    world.passes_until(opening + 1)
+    assert is_free(bob.worker, answer)
+    assert not is_free(bob.worker, answer.evolve(window_epoch=Epoch(opening - 1)))
+    assert not is_free(stranger, answer)
 
 
 def test_a_refused_message_spends_nonce_and_fee_and_nothing_else() -> None:
