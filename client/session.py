@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 from chain.block import Genesis, SignedHeader
 from chain.deal import DealProposal
-from chain.disk import locked
+from chain.disk import locked, read_secret, write_secret
 from chain.keys import Address, SigningKey
 from chain.ledger import Ledger
 from chain.policy import Policy
@@ -43,6 +43,7 @@ from market.messages import Accept, Reject, SignedProposal, Status
 from market.stream import negotiate, request_ask, request_status
 
 WALLET_NAME: Final = "wallet.key"
+PEER_NAME: Final = "peer.key"
 
 ASKED_MAX: Final = 64
 """Providers that are asked for their price at a time, however many the registry names."""
@@ -228,11 +229,25 @@ def open_payer(folder: Path, config: ClientConfig, ledger: Ledger) -> Payer:
     return Payer(key, key.address(prefix), Sender(ledger, key, prefix=prefix))
 
 
+def _identity(folder: Path) -> Identity:
+    """Return who this client is on the network: the same after every start.
+
+    A provider that was promised blocks knows the client by it, wherever it is reached by then.
+    """
+    path = folder / PEER_NAME
+    seed = read_secret(path)
+    if seed is not None:
+        return Identity.from_seed(seed)
+    identity = Identity.generate()
+    write_secret(path, identity.seed)
+    return identity
+
+
 @asynccontextmanager
 async def open_client(folder: Path, config: ClientConfig) -> AsyncIterator[Session]:
-    """Open the client's blocks and join the network, under an identity of this run alone.
+    """Open the client's blocks and join the network.
 
-    Raises `FolderLocked`, `LedgerUnreachable`, `LedgerForeign`.
+    Raises `FolderLocked`, `KeyFileOpen`, `LedgerUnreachable`, `LedgerForeign`.
     """
     with locked(folder):
         async with open_ledger(config) as (ledger, genesis):
@@ -241,7 +256,7 @@ async def open_client(folder: Path, config: ClientConfig) -> AsyncIterator[Sessi
             try:
                 listen = [Multiaddr.parse(address) for address in config.listen]
                 async with (
-                    Swarm(Identity.generate(), listen=listen) as host,
+                    Swarm(_identity(folder), listen=listen) as host,
                     Bitswap(host, blockstore) as bitswap,
                 ):
                     routing = Kademlia(host, protocol_id=config.kad_protocol_id, mode=Mode.CLIENT)

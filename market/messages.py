@@ -21,6 +21,11 @@ PROPOSAL_SIGNATURE: Final = "proposal"
 ACCEPTANCE_SIGNATURE: Final = "acceptance"
 REASON_CHARACTERS_MAX: Final = 512
 
+Multiaddrs = Annotated[
+    tuple[Annotated[str, Field(max_length=256)], ...], Field(max_length=ADDRESSES_MAX)
+]
+"""Where a peer is reached, without the /p2p part."""
+
 ByteCount = Annotated[int, Field(ge=0, le=2**53)]
 Reason = Annotated[str, Field(max_length=REASON_CHARACTERS_MAX)]
 
@@ -57,10 +62,7 @@ class Propose(Record):
     kind: Literal["propose"] = "propose"
     signed_proposal: SignedProposal
     client_peer_id: Annotated[str, Field(max_length=128)]
-    client_addresses: Annotated[
-        tuple[Annotated[str, Field(max_length=256)], ...], Field(max_length=ADDRESSES_MAX)
-    ]
-    """Multiaddrs, without the /p2p part."""
+    client_addresses: Multiaddrs
 
     @property
     def proposal(self) -> DealProposal:
@@ -141,10 +143,14 @@ class Reject(Record):
 
 
 class StatusRequest(Record):
-    """How does my proposal stand?"""
+    """How does my proposal stand? And where its client's blocks are to be fetched by now.
+
+    client_addresses:  believed of the peer that proposed, which may have moved since
+    """
 
     kind: Literal["status-request"] = "status-request"
     proposal_cid: CID
+    client_addresses: Multiaddrs = ()
 
 
 class Progress(StrEnum):

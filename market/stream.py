@@ -13,6 +13,7 @@ from ipfs.cid import CID
 from ipfs.errors import MalformedBytes, OutOfTurn, PeerHungUp
 from ipfs.framing import FrameReader, encode_frame
 from ipfs.host import Host, PeerAddress, Stream
+from ipfs.p2p.peer_id import PeerId
 from market.messages import (
     ASK_PROTOCOL,
     DEAL_PROTOCOL,
@@ -68,8 +69,15 @@ async def negotiate(
 
 
 async def request_status(host: Host, peer: PeerAddress, proposal_cid: CID) -> Status:
-    """Return how the peer stands with a proposal. Raises `NetworkError`, `PeerError`."""
-    request = DealRequest(body=StatusRequest(proposal_cid=proposal_cid))
+    """Return how the peer stands with a proposal, and tell it where our blocks are now.
+
+    Raises `NetworkError`, `PeerError`.
+    """
+    question = StatusRequest(
+        proposal_cid=proposal_cid,
+        client_addresses=tuple(str(address) for address in host.addresses),
+    )
+    request = DealRequest(body=question)
     reply = DealReply.decode(await _request(host, peer, DEAL_PROTOCOL, request.encode())).body
     if not isinstance(reply, Status) or reply.proposal_cid != proposal_cid:
         raise OutOfTurn(f"{reply.kind} where the status of {proposal_cid} was asked")
@@ -79,7 +87,7 @@ async def request_status(host: Host, peer: PeerAddress, proposal_cid: CID) -> St
 def serve_asks(host: Host, current_ask: Callable[[], SignedAsk]) -> None:
     """Answer everybody who asks for the price."""
 
-    async def answer(request: bytes) -> bytes:
+    async def answer(request: bytes, _sender: PeerId) -> bytes:
         AskRequest.decode(request)
         return current_ask().encode()
 
@@ -90,24 +98,26 @@ def serve_deals(
     host: Host,
     *,
     consider: Callable[[Propose], Awaitable[Accept | Reject]],
-    status: Callable[[CID], Awaitable[Status]],
+    status: Callable[[StatusRequest, PeerId], Awaitable[Status]],
 ) -> None:
-    """Answer proposals and questions after them."""
+    """Answer proposals and questions after them; a question comes with who asks it."""
 
-    async def answer(request: bytes) -> bytes:
+    async def answer(request: bytes, sender: PeerId) -> bytes:
         match DealRequest.decode(request).body:
             case Propose() as proposal:
                 return DealReply(body=await consider(proposal)).encode()
-            case StatusRequest(proposal_cid=proposal_cid):
-                return DealReply(body=await status(proposal_cid)).encode()
+            case StatusRequest() as question:
+                return DealReply(body=await status(question, sender)).encode()
 
     _serve(host, DEAL_PROTOCOL, answer)
 
 
-def _serve(host: Host, protocol_id: str, answer: Callable[[bytes], Awaitable[bytes]]) -> None:
+def _serve(
+    host: Host, protocol_id: str, answer: Callable[[bytes, PeerId], Awaitable[bytes]]
+) -> None:
     async def handle(stream: Stream) -> None:
         async with asyncio.timeout(ANSWER_SECONDS):
-            reply = await answer(await _read_frame(stream))
+            reply = await answer(await _read_frame(stream), stream.peer_id)
             await stream.write(encode_frame(reply))
 
     host.handle(protocol_id, handle)

@@ -6,8 +6,16 @@ from dataclasses import dataclass
 from chain.keys import Address, SigningKey
 from chain.ledger import LedgerUnreachable
 from chain.provider import Ask, SignedAsk
-from ipfs.cid import CID
-from market.messages import Accept, Progress, Propose, Reject, RejectCode, Status
+from ipfs.p2p.peer_id import PeerId
+from market.messages import (
+    Accept,
+    Progress,
+    Propose,
+    Reject,
+    RejectCode,
+    Status,
+    StatusRequest,
+)
 from market.negotiation import Listener, ProviderNegotiation
 from provider.admission import Capacity, capacity_left, decide, fetch_by_epoch
 from provider.facts import Facts
@@ -85,11 +93,21 @@ class Desk:
             assert negotiation.answer is not None, "a decision is an answer"
             return negotiation.answer
 
-    async def status(self, proposal_cid: CID) -> Status:
-        """Return how a proposal stands."""
-        promise = await self._shop.store.promise(proposal_cid)
+    async def status(self, question: StatusRequest, sender: PeerId) -> Status:
+        """Return how a proposal stands; fetch from where its client says it is now.
+
+        A client that was started again is the same peer at another address.
+        """
+        promise = await self._shop.store.promise(question.proposal_cid)
         if promise is None:
-            return Status(proposal_cid=proposal_cid, progress=Progress.UNKNOWN)
+            return Status(proposal_cid=question.proposal_cid, progress=Progress.UNKNOWN)
+        propose = promise.propose
+        if str(sender) == propose.client_peer_id and promise.is_open and not promise.is_received:
+            moved = propose.evolve(client_addresses=question.client_addresses)
+            if moved != propose:
+                promise = await self._shop.store.change_promise(
+                    question.proposal_cid, propose=moved
+                )
         return self.status_of(promise)
 
     def status_of(self, promise: Promise) -> Status:

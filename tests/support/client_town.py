@@ -41,7 +41,7 @@ from ipfs.host import PeerAddress
 from ipfs.kad.stream import Kademlia, Mode
 from ipfs.p2p.memory import MemoryHost, MemoryNetwork
 from ipfs.p2p.peer_id import PeerId
-from market.messages import Accept, Progress, Propose, Reject, SignedProposal, Status
+from market.messages import Accept, Progress, Propose, Reject, SignedProposal, Status, StatusRequest
 from market.stream import serve_asks, serve_deals
 from proofs.beacon import BeaconKey
 from proofs.parameters import ProofType
@@ -265,9 +265,10 @@ class FeignedProvider:
             self.proposals.append(propose.proposal)
             return consider(propose)
 
-        async def tell(proposal_cid: CID) -> Status:
-            told = status or Status(proposal_cid=proposal_cid, progress=Progress.TRANSFERRING)
-            return told.evolve(proposal_cid=proposal_cid)
+        async def tell(question: StatusRequest, _sender: PeerId) -> Status:
+            cid = question.proposal_cid
+            told = status or Status(proposal_cid=cid, progress=Progress.TRANSFERRING)
+            return told.evolve(proposal_cid=cid)
 
         serve_deals(self.host, consider=answer, status=tell)
 

@@ -31,7 +31,7 @@ from ipfs.host import PeerAddress
 from ipfs.kad.stream import Kademlia
 from ipfs.p2p.memory import MemoryHost, MemoryNetwork
 from ipfs.p2p.multiaddr import Multiaddr
-from ipfs.p2p.peer_id import PeerId
+from ipfs.p2p.peer_id import Identity, PeerId
 from ipfs.piece_cid import piece_cid_v2
 from market.messages import Accept, Reject, SignedProposal
 from market.stream import negotiate, request_ask
@@ -48,6 +48,7 @@ from provider.store import ProviderStore
 
 T = TypeVar("T")
 SMALL = ProofType.SDR_2KIB
+CLIENT_IDENTITY = Identity.from_seed(b"client".ljust(32, b"\0"))
 
 
 class SteppedLedger(LocalLedger):
@@ -274,7 +275,7 @@ async def town(folder: Path, policy: Policy = DEV) -> AsyncIterator[Town]:
 @asynccontextmanager
 async def client_of(place: Town) -> AsyncIterator[Client]:
     """Return a client with money, whose blocks are served."""
-    host, blocks = place.network.add_host(), MemoryBlockstore()
+    host, blocks = place.network.add_host(CLIENT_IDENTITY), MemoryBlockstore()
     async with Bitswap(host, blocks):
         client = Client(place, host, blocks)
         draw = DrawFaucet(amount_atto=Atto(place.genesis.policy.faucet_atto_max))

@@ -6,11 +6,11 @@ import pytest
 
 from chain.keys import TEST_PREFIX
 from chain.units import Epoch
-from ipfs.cid import CID
 from ipfs.errors import OutOfTurn, PeerError, PeerHungUp
 from ipfs.framing import encode_frame
 from ipfs.host import Host, PeerAddress, Stream
 from ipfs.p2p.memory import MemoryNetwork
+from ipfs.p2p.peer_id import PeerId
 from market.messages import (
     DEAL_PROTOCOL,
     FRAME_BYTES_MAX,
@@ -22,6 +22,7 @@ from market.messages import (
     RejectCode,
     SignedProposal,
     Status,
+    StatusRequest,
 )
 from market.stream import negotiate, request_ask, request_status, serve_asks, serve_deals
 from tests.support.market import CLIENT, WORKER, deal_proposal, signed_ask
@@ -36,6 +37,7 @@ class Provider:
 
     def __init__(self) -> None:
         self.heard: list[Propose] = []
+        self.asked_by: list[tuple[PeerId, tuple[str, ...]]] = []
 
     async def consider(self, propose: Propose) -> Accept | Reject:
         self.heard.append(propose)
@@ -44,8 +46,10 @@ class Provider:
             return Accept.sign(cid, fetch_by_epoch=Epoch(30), worker=WORKER)
         return Reject(proposal_cid=cid, code=RejectCode.PRICE_TOO_LOW, reason="nothing is free")
 
-    async def status(self, proposal_cid: CID) -> Status:
-        return Status(proposal_cid=proposal_cid, progress=Progress.TRANSFERRING, done_bytes=3)
+    async def status(self, question: StatusRequest, sender: PeerId) -> Status:
+        self.asked_by.append((sender, question.client_addresses))
+        cid = question.proposal_cid
+        return Status(proposal_cid=cid, progress=Progress.TRANSFERRING, done_bytes=3)
 
 
 def at(host: Host) -> PeerAddress:
@@ -65,6 +69,7 @@ async def test_an_ask_a_proposal_and_its_status_are_answered() -> None:
         assert isinstance(no, Reject)
         assert no.code is RejectCode.PRICE_TOO_LOW
         assert (await request_status(client, at(host), SIGNED.proposal.cid)).done_bytes == 3
+        assert provider.asked_by == [(client.peer_id, tuple(map(str, client.addresses)))]
         assert {propose.client_peer_id for propose in provider.heard} == {str(client.peer_id)}
         assert provider.heard[0].client_addresses == tuple(map(str, client.addresses))
 

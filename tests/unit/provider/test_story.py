@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from chain.deal import Deal, DealState
+from ipfs.bitswap.stream import Bitswap
 from market.messages import Accept, Progress, Reject, RejectCode
 from market.stream import request_status
 from provider.duties import (
@@ -18,7 +19,7 @@ from provider.duties import (
     Trim,
 )
 from provider.node import ProviderNode
-from tests.support.provider_town import client_of, town
+from tests.support.provider_town import CLIENT_IDENTITY, client_of, town
 
 
 def only_deal(node: ProviderNode) -> Deal | None:
@@ -190,6 +191,26 @@ async def test_a_proposal_is_good_once_even_after_a_restart(tmp_path: Path) -> N
         assert second.code is RejectCode.REPLAYED
         peer = client.address_of(again_there)
         assert (await request_status(client.host, peer, proposal.cid)).acceptance == first
+
+
+async def test_a_client_that_moved_is_fetched_from_where_it_asks_from(tmp_path: Path) -> None:
+    async with town(tmp_path) as place, client_of(place) as client:
+        provider = await place.start()
+        proposal = await client.propose(provider, client.add_dag(b"moved" * 50))
+        assert isinstance(await client.negotiate(provider, proposal), Accept)
+        old = client.host.addresses
+        place.network.take_down(client.host.peer_id)
+        place.network.bring_up(client.host.peer_id)
+        moved = place.network.add_host(CLIENT_IDENTITY)
+        assert moved.peer_id == client.host.peer_id
+        assert moved.addresses != old
+        stranger = place.network.add_host()
+        peer = client.address_of(provider)
+        async with Bitswap(moved, client.blocks):
+            await request_status(moved, peer, proposal.cid)
+            await request_status(stranger, peer, proposal.cid)
+            await client.reserve(proposal)
+            await place.until(lambda node: bool(node.facts.deals))
 
 
 async def test_a_client_that_vanishes_is_given_up_in_time(tmp_path: Path) -> None:
