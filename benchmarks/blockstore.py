@@ -45,6 +45,11 @@ def read_and_hash(path: Path, block_bytes: int) -> None:
             hashlib.sha256(data).digest()
 
 
+def put_all(store: DiskBlockstore, groups: list[Sequence[Block]]) -> None:
+    for group in groups:
+        store.put(group)
+
+
 def one_run(
     where: Path, blocks: Sequence[Block], batch: int
 ) -> tuple[dict[str, tuple[float, float]], float]:
@@ -55,7 +60,7 @@ def one_run(
     doomed = [block.cid for block in blocks[: len(blocks) * 3 // 4]]
     with DiskBlockstore(where / "store") as store:
         put_bare = seconds(lambda: append(bare, groups))
-        put = seconds(lambda: [store.put(group) for group in groups])
+        put = seconds(lambda: put_all(store, groups))
         read_bare = seconds(lambda: read_and_hash(bare, block_bytes))
         get = seconds(lambda: [store.get(block.cid) for block in blocks])
         scrub = seconds(store.scrub)
