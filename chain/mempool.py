@@ -1,4 +1,4 @@
-"""Messages that are admitted but in no block yet: in each sender's order, proofs first."""
+"""Messages that are admitted but in no block yet: in each sender's order, good proofs first."""
 
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from typing import Final
 
 from chain.errors import LedgerError, WrongNonce
 from chain.keys import Address
-from chain.messages import ProveCommitSectors, SignedMessage, SubmitWindowPost
+from chain.messages import SignedMessage
 from chain.units import Epoch
 from ipfs.block import Block
 from ipfs.cid import CID
@@ -17,8 +17,13 @@ MESSAGES_MAX: Final = 4_096
 
 MESSAGES_OF_SENDER_MAX: Final = 64
 PROOF_BYTES_MAX: Final = 256 * 1024 * 1024
+"""In each lane; the last message may pass it."""
+
+PROOF_BYTES_OF_PROVIDER_MAX: Final = 64 * 1024 * 1024
+"""In the lane of proofs; the last message may pass it."""
+
 BLOCK_MESSAGES_MAX: Final = 512
-"""Other than proofs, in one block; proofs all go in."""
+"""Of the ordinary lane, in one block; proofs all go in."""
 
 
 class MempoolFull(LedgerError):
@@ -29,15 +34,20 @@ class MempoolFull(LedgerError):
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A message and the proofs that came with it."""
+    """A message and the proofs that came with it.
+
+    is_urgent:  one of its proofs is waited for, and holds: it travels in the lane of proofs, which
+                nobody can fill who has nothing to prove
+    """
 
     signed: SignedMessage
     proofs: tuple[Block, ...] = ()
+    is_urgent: bool = False
 
     @property
-    def is_proof(self) -> bool:
-        """Whether it has a window to meet, and travels in the lane that spam can't fill."""
-        return isinstance(self.signed.message.body, ProveCommitSectors | SubmitWindowPost)
+    def proof_bytes(self) -> int:
+        """Return how long its proofs are together."""
+        return sum(len(proof.data) for proof in self.proofs)
 
 
 @dataclass(slots=True)
@@ -70,21 +80,26 @@ class Mempool:
         expected = self.next_nonce(signed.message.sender, account_nonce)
         if signed.message.nonce != expected:
             raise WrongNonce(expected=expected, found=signed.message.nonce)
-        lane = sum(other.is_proof == pending.is_proof for other in self)
+        lane = [other for other in self if other.is_urgent == pending.is_urgent]
         of_sender = sum(1 for _ in self.of(signed.message.sender))
-        if lane >= MESSAGES_MAX or of_sender >= MESSAGES_OF_SENDER_MAX:
+        if len(lane) >= MESSAGES_MAX or of_sender >= MESSAGES_OF_SENDER_MAX:
             raise MempoolFull("too many messages are waiting; send it again later")
-        proof_bytes = sum(len(proof.data) for other in self for proof in other.proofs)
-        if pending.proofs and proof_bytes >= PROOF_BYTES_MAX:
+        if pending.proofs and sum(other.proof_bytes for other in lane) >= PROOF_BYTES_MAX:
             raise MempoolFull("too many proofs are waiting; send it again later")
+        provider_id = signed.message.provider_id
+        of_provider = (p for p in lane if p.signed.message.provider_id == provider_id)
+        if pending.is_urgent and (
+            sum(other.proof_bytes for other in of_provider) >= PROOF_BYTES_OF_PROVIDER_MAX
+        ):
+            raise MempoolFull("too many proofs of this provider are waiting; send it again later")
         self._pending[signed.id] = pending
 
     def next_block(self) -> tuple[Pending, ...]:
-        """Return what the next block takes: every proof, and the oldest of the rest.
+        """Return what the next block takes: every urgent one, and the oldest of the rest.
 
         A sender's messages before its proof go with it: nonces leave no gap.
         """
-        last_proof = {p.signed.message.sender: p.signed.message.nonce for p in self if p.is_proof}
+        last_proof = {p.signed.message.sender: p.signed.message.nonce for p in self if p.is_urgent}
         urgent = [
             pending
             for pending in self

@@ -6,6 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -30,6 +31,7 @@ from chain.view import Draft, Judge, LedgerView
 from ipfs.block import Block
 from ipfs.cid import CID
 from proofs.beacon import randomness
+from proofs.porep import PorepStatement
 
 VERDICTS_KNOWN_MAX: Final = 65_536
 DROPPED_KNOWN_MAX: Final = 65_536
@@ -81,7 +83,9 @@ class LedgerNode:
         self._known: OrderedDict[Question, bool] = OrderedDict()
         self._dropped: OrderedDict[CID, SignedMessage] = OrderedDict()
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="blocks")
-        self._verifiers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="verify")
+        # Apart: an answer to an open window never waits for a proof of replication.
+        self._window_verifier = ThreadPoolExecutor(max_workers=1, thread_name_prefix="windows")
+        self._replication_verifier = ThreadPoolExecutor(max_workers=1, thread_name_prefix="porep")
         self._admitting = asyncio.Lock()
         self._news = asyncio.Event()
 
@@ -141,7 +145,7 @@ class LedgerNode:
         proofs = Submission.of(message, proofs).proof_blocks(self._genesis.policy)
         pending = Pending(message, proofs)
         if proofs and not await self._is_known(message.id):
-            await self._verify(pending)
+            pending = replace(pending, is_urgent=await self._verify(pending))
         async with self._admitting:
             if not await self._is_known(message.id):
                 waiting = self._waiting(message.message.sender)
@@ -175,7 +179,8 @@ class LedgerNode:
     def close(self) -> None:
         """Wait for the block under way, then stop; nothing is asked of the node after that."""
         self._writer.shutdown()
-        self._verifiers.shutdown()
+        self._window_verifier.shutdown()
+        self._replication_verifier.shutdown()
 
     def _close(self, offered: Sequence[Pending]) -> LedgerBlock:
         policy, chain_id = self._genesis.policy, self._genesis.chain_id
@@ -212,10 +217,9 @@ class LedgerNode:
                 verdicts=answers.verdicts,
             )
             ledger.append(block)
-            entered = {signed.id for signed in settled.messages}
-            kept = [
-                p for pending in offered if pending.signed.id in entered for p in pending.proofs
-            ]
+            # Whatever nobody asked about decided nothing, and nobody will check it again.
+            judged = {verdict.proof_cid for verdict in answers.verdicts}
+            kept = [Block(cid, bytes_of[cid]) for cid in judged & bytes_of.keys()]
             kept_epochs = policy.proofs_kept_periods * policy.proving_period_epochs
             ledger.keep_proofs(kept, until=Epoch(epoch + kept_epochs))
             ledger.drop_proofs(before=epoch)
@@ -235,8 +239,8 @@ class LedgerNode:
             return True
         return await self.read(lambda view: view.transaction.receipt(message_id)) is not None
 
-    async def _verify(self, pending: Pending) -> None:
-        """Check a message's proofs, by what the next block would ask about them."""
+    async def _verify(self, pending: Pending) -> bool:
+        """Check a message's proofs by what the next block would ask; return whether one holds."""
         waiting = self._waiting(pending.signed.message.sender)
         answers = Answers(lambda _: True)
         try:
@@ -244,16 +248,23 @@ class LedgerNode:
                 lambda view: apply(_charged(view, waiting), pending.signed), judge=answers
             )
         except LedgerError:
-            return  # it can't enter: there is nothing to check, and admission says why
-        loop = asyncio.get_running_loop()
+            return False  # it can't enter: there is nothing to check, and admission says why
         bytes_of = {proof.cid: proof.data for proof in pending.proofs}
-        for question in answers.questions:
-            if question not in self._known:
-                proof = bytes_of[question.proof_cid]
-                verdict = await loop.run_in_executor(
-                    self._verifiers, holds, question.statement, proof
-                )
-                _remember(self._known, question, verdict, VERDICTS_KNOWN_MAX)
+        verdicts = [await self._verdict(asked, bytes_of) for asked in answers.questions]
+        return any(verdicts)
+
+    async def _verdict(self, question: Question, bytes_of: dict[CID, bytes]) -> bool:
+        verdict = self._known.get(question)
+        if verdict is None:
+            is_replication = isinstance(question.statement, PorepStatement)
+            verdict = await asyncio.get_running_loop().run_in_executor(
+                self._replication_verifier if is_replication else self._window_verifier,
+                holds,
+                question.statement,
+                bytes_of[question.proof_cid],
+            )
+            _remember(self._known, question, verdict, VERDICTS_KNOWN_MAX)
+        return verdict
 
     def _receipt(self, view: SqlLedger, message_id: CID) -> Receipt:
         found = view.transaction.receipt(message_id)

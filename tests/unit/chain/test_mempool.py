@@ -17,11 +17,22 @@ NAMES = ("alice", "bob", "carol")
 ADDRESS = {name: key_of(name).address("thf") for name in NAMES}
 
 
-def pending(name: str, nonce: int, *, is_proof: bool = False, expires: int = 100) -> Pending:
+def pending(
+    name: str,
+    nonce: int,
+    *,
+    is_proof: bool = False,
+    is_good: bool = True,
+    provider_id: int = 1,
+    expires: int = 100,
+) -> Pending:
     body: Body = DrawFaucet(amount_atto=Atto(1))
     if is_proof:
-        item = SectorProof(number=SectorNumber(1), proof_cid=PROOF.cid)
-        body = SubmitWindowPost(provider_id=ProviderId(1), window_epoch=Epoch(1), proofs=(item,))
+        body = SubmitWindowPost(
+            provider_id=ProviderId(provider_id),
+            window_epoch=Epoch(1),
+            proofs=(SectorProof(number=SectorNumber(1), proof_cid=PROOF.cid),),
+        )
     message = Message(
         chain_id="chain",
         sender=ADDRESS[name],
@@ -31,7 +42,7 @@ def pending(name: str, nonce: int, *, is_proof: bool = False, expires: int = 100
     )
     # The pool knows no signatures: they were checked at the door.
     signed = SignedMessage(message=message, signature=b"")
-    return Pending(signed, (PROOF,) if is_proof else ())
+    return Pending(signed, (PROOF,) if is_proof else (), is_urgent=is_proof and is_good)
 
 
 def nonces_of(messages: tuple[Pending, ...], sender: Address) -> list[int]:
@@ -82,6 +93,30 @@ def test_proof_bytes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     pool.add(pending("alice", 0, is_proof=True), account_nonce=0)
     with pytest.raises(MempoolFull):
         pool.add(pending("bob", 0, is_proof=True), account_nonce=0)
+
+
+def test_one_providers_proofs_keep_no_others_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mempool, "PROOF_BYTES_OF_PROVIDER_MAX", len(PROOF.data))
+    pool = Mempool()
+    pool.add(pending("alice", 0, is_proof=True), account_nonce=0)
+    with pytest.raises(MempoolFull, match="of this provider"):
+        pool.add(pending("alice", 1, is_proof=True), account_nonce=0)
+    pool.add(pending("bob", 0, is_proof=True, provider_id=2), account_nonce=0)
+
+
+def test_proofs_that_do_not_hold_keep_no_good_one_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mempool, "MESSAGES_MAX", 2)
+    monkeypatch.setattr(mempool, "PROOF_BYTES_MAX", 2 * len(PROOF.data))
+    monkeypatch.setattr(mempool, "BLOCK_MESSAGES_MAX", 1)
+    pool = Mempool()
+    for nonce in range(2):
+        pool.add(pending("alice", nonce, is_proof=True, is_good=False), account_nonce=0)
+    with pytest.raises(MempoolFull):
+        pool.add(pending("carol", 0, is_proof=True, is_good=False), account_nonce=0)
+    pool.add(pending("bob", 0, is_proof=True), account_nonce=0)
+    block = pool.next_block()
+    assert nonces_of(block, ADDRESS["bob"]) == [0]
+    assert nonces_of(block, ADDRESS["alice"]) == [0], "as many as of any other message"
 
 
 def test_nonces_follow_each_other() -> None:

@@ -28,7 +28,7 @@ from chain.node import run_node
 from chain.remote import RemoteLedger
 from chain.store import DATABASE_NAME
 from chain.submission import WrongProofs
-from chain.units import Atto, Epoch
+from chain.units import Atto, Epoch, SectorNumber
 from ipfs.block import Block
 from ipfs.cid import CID, Codec
 from tests.support.nodes import (
@@ -204,8 +204,26 @@ async def test_a_proof_goes_in_and_is_refused_alone_when_its_bytes_lie(tmp_path:
         [receipt] = block.receipts
         assert [refusal.code for refusal in receipt.refusals] == ["proof-invalid"]
         assert [verdict.is_valid for verdict in block.verdicts] == [False]
+        assert await on.ledger.proof(forged.cid) == forged.data, "the verdict can be checked"
         body, proof = await bob.replication_proof(number)
         await on.does(bob.worker, body, [proof])
+
+
+async def test_the_bytes_of_a_proof_that_nobody_asked_about_are_not_kept(tmp_path: Path) -> None:
+    with stepped_ledger(tmp_path / "ledger") as on:
+        await on.funds("alice", "bob", "stranger")
+        bob = await SealingProvider.registers(on, "bob", tmp_path)
+        junk = Block.of(Codec.RAW, b"junk" * 1_000)
+        for name in ("stranger", bob.worker):
+            await on.ledger.submit(
+                await on.signed(name, bob.proves_with(SectorNumber(1), junk)), [junk]
+            )
+        block = await on.closes()
+        assert [receipt.code for receipt in block.receipts] == ["not-allowed", None]
+        assert block.verdicts == ()
+        with pytest.raises(NotFound):
+            await on.ledger.proof(junk.cid)
+        audit_folder(on.folder)
 
 
 async def test_proofs_that_are_not_those_named_are_refused(tmp_path: Path) -> None:
