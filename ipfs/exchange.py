@@ -1,21 +1,29 @@
 """Fetch a whole DAG: from the store, then from peers we know, then from providers found."""
 
-from collections.abc import AsyncIterable, Callable, Iterable, Sequence
+import hashlib
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from ipfs.bitswap.session import BlockUnavailable
 from ipfs.block import Block
-from ipfs.cid import CID
+from ipfs.cid import CID, Codec
 from ipfs.dag import DEPTH_MAX, inline_block, links_of
 from ipfs.errors import LimitExceeded
 from ipfs.host import NetworkError, PeerAddress
 from ipfs.p2p.peer_id import PeerId
 from ipfs.routing import Routing
 
+BYTES_UNDER_WAY_MAX: Final = 32 * 1024 * 1024
+"""Of blocks that were asked for and are not stored yet, if no leaf is larger than those so far."""
+
+BYTES_AT_FIRST: Final = 1024 * 1024
+"""What a block is taken to have until the first leaf has come."""
+
+WANTS_MIN: Final = 16
 WANTS_MAX: Final = 128
-"""Blocks of a DAG on their way at a time: 32 MiB of usual leaves."""
+"""Blocks under way at a time, be they as large or as small as they are."""
 
 
 class BlockFetch(Protocol):
@@ -28,8 +36,8 @@ class BlockFetch(Protocol):
     def seek(self, peers: AsyncIterable[PeerAddress]) -> None:
         """Ask these peers too, as they are found; until all are, no block is unavailable."""
 
-    def want(self, cids: Iterable[CID]) -> None:
-        """Ask for these blocks, the first ones most."""
+    def want(self, cids: Iterable[CID], *, are_last: bool = False) -> None:
+        """Ask for these blocks, the first ones most; `are_last` if there may be no more."""
 
     async def receive(self) -> list[Block]:
         """Return wanted blocks that have arrived, at least one. Raises `BlockUnavailable`."""
@@ -40,6 +48,9 @@ class Exchange(Protocol):
 
     async def load(self, cids: Iterable[CID]) -> list[Block]:
         """Return those of the blocks that the store has."""
+
+    async def sizes_bytes(self, cids: Iterable[CID]) -> dict[CID, int]:
+        """Return the sizes of those of the blocks that the store has; they are not read."""
 
     async def keep(self, blocks: Iterable[Block]) -> None:
         """Store the blocks, durably."""
@@ -106,7 +117,8 @@ async def fetch_dag(
     idle_timeout_s:  a peer that owes a block and is silent for so long is asked no more
     on_progress:     called with the blocks and bytes that are in the store so far
 
-    Can be called again after any failure: what is in the store is not fetched again.
+    Can be called again after any failure: what is in the store is not fetched again, and of that
+    no leaf is read again. In memory are the blocks under way and 80 bytes for each block so far.
     Raises `DagUnavailable`; `LimitExceeded` before anything beyond `limits` is stored;
     `MalformedBytes` if a block of the DAG is not what its codec says.
     """
@@ -114,18 +126,31 @@ async def fetch_dag(
     sought: set[CID] = set()
     with exchange.fetch(peers, idle_timeout_s=idle_timeout_s) as fetch:
         while walk.is_under_way:
-            cids = walk.take_next(WANTS_MAX - walk.wanted_count)
-            if cids:
-                walk.receive(stored := await exchange.load(cids))
-                present = {block.cid for block in stored}
-                fetch.want(cid for cid in cids if cid not in present)
-            elif walk.wanted_count:
+            missing = await _meet_stored(exchange, walk)
+            if missing or walk.is_exhausted:
+                fetch.want(missing, are_last=walk.is_exhausted)
+            if walk.wanted_count and not walk.has_room:
                 blocks = await _receive(fetch, root, routing, sought)
                 walk.receive(blocks)
+                # What comes next is asked for before these are stored, so that the line is busy.
+                fetch.want(await _meet_stored(exchange, walk), are_last=walk.is_exhausted)
                 await exchange.keep(blocks)
             if on_progress is not None:
                 on_progress(walk.block_count, walk.size_bytes)
         return FetchedDag(root, walk.block_count, walk.size_bytes, fetch.dropped)
+
+
+async def _meet_stored(exchange: Exchange, walk: "_Walk") -> list[CID]:
+    """Walk on as far as there is room; return the blocks that the store lacks."""
+    cids = walk.take_next()
+    if not cids:
+        return []
+    leaves = await exchange.sizes_bytes(cid for cid in cids if cid.codec == Codec.RAW)
+    nodes = await exchange.load(cid for cid in cids if cid.codec != Codec.RAW)
+    walk.pass_by(leaves)
+    walk.receive(nodes)
+    present = leaves.keys() | {block.cid for block in nodes}
+    return [cid for cid in cids if cid not in present]
 
 
 class _Walk:
@@ -133,9 +158,10 @@ class _Walk:
 
     def __init__(self, root: CID, limits: DagLimits) -> None:
         self._limits = limits
-        self._seen = {root}
+        self._seen = {_mark(root)}
         self._ahead = [(root, 0)]
         self._wanted: dict[CID, int] = {}
+        self._leaf_bytes_max = 0
         self.block_count = 0
         self.size_bytes = 0
 
@@ -145,14 +171,24 @@ class _Walk:
         return bool(self._ahead or self._wanted)
 
     @property
+    def is_exhausted(self) -> bool:
+        """Whether no block is known that has not been taken."""
+        return not self._ahead
+
+    @property
     def wanted_count(self) -> int:
         """How many blocks were taken and have not been received."""
         return len(self._wanted)
 
-    def take_next(self, count_max: int) -> list[CID]:
-        """Return up to so many blocks to get next; blocks that are their own CID are not."""
+    @property
+    def has_room(self) -> bool:
+        """Whether `take_next` would return any block now."""
+        return bool(self._ahead) and len(self._wanted) < self._wants_max
+
+    def take_next(self) -> list[CID]:
+        """Return blocks to get next, if there is room; blocks that are their own CID are not."""
         taken: list[CID] = []
-        while self._ahead and len(taken) < count_max:
+        while self.has_room:
             cid, depth = self._ahead.pop()
             if inline := inline_block(cid):
                 self._descend(inline, depth)
@@ -164,26 +200,48 @@ class _Walk:
     def receive(self, blocks: Iterable[Block]) -> None:
         """Take blocks that `take_next` named, in any order."""
         for block in blocks:
-            self.block_count += 1
-            self.size_bytes += len(block.data)
-            if self.size_bytes > self._limits.bytes_max:
-                raise LimitExceeded(
-                    "bytes of a DAG", limit=self._limits.bytes_max, asked=self.size_bytes
-                )
+            self._count(len(block.data))
             self._descend(block, self._wanted.pop(block.cid))
+
+    def pass_by(self, sizes_bytes: Mapping[CID, int]) -> None:
+        """Take note of leaves that `take_next` named and that need not be read."""
+        for cid, size_bytes in sizes_bytes.items():
+            self._count(size_bytes)
+            self._leaf_bytes_max = max(self._leaf_bytes_max, size_bytes)
+            del self._wanted[cid]
+
+    @property
+    def _wants_max(self) -> int:
+        expected_bytes = self._leaf_bytes_max or BYTES_AT_FIRST
+        return min(max(BYTES_UNDER_WAY_MAX // expected_bytes, WANTS_MIN), WANTS_MAX)
+
+    def _count(self, size_bytes: int) -> None:
+        self.block_count += 1
+        self.size_bytes += size_bytes
+        if self.size_bytes > self._limits.bytes_max:
+            raise LimitExceeded(
+                "bytes of a DAG", limit=self._limits.bytes_max, asked=self.size_bytes
+            )
 
     def _descend(self, block: Block, depth: int) -> None:
         links = links_of(block)
+        if not links:
+            self._leaf_bytes_max = max(self._leaf_bytes_max, len(block.data))
         if links and depth >= self._limits.depth_max:
             raise LimitExceeded("depth of a DAG", limit=self._limits.depth_max, asked=depth + 1)
         for cid in reversed(links):
-            if cid not in self._seen:
-                self._seen.add(cid)
+            if (mark := _mark(cid)) not in self._seen:
+                self._seen.add(mark)
                 self._ahead.append((cid, depth + 1))
         if len(self._seen) > self._limits.blocks_max:
             raise LimitExceeded(
                 "blocks of a DAG", limit=self._limits.blocks_max, asked=len(self._seen)
             )
+
+
+def _mark(cid: CID) -> int:
+    """Return what a walk remembers of a block: 128 bits of what tells it from others."""
+    return int.from_bytes(hashlib.sha256(cid.encode()).digest()[:16])
 
 
 async def _receive(

@@ -79,6 +79,8 @@ class Engine:
         asked, ended = peer.wants.update(message)
         self._end(peer_id, peer, ended)
         for want in asked:
+            # What was about to be said is no answer to a want that is located anew.
+            peer.told.pop(want.cid, None)
             self._wanting.setdefault(want.cid, set()).add(peer_id)
         return tuple(want.cid for want in asked)
 

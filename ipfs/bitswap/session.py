@@ -2,29 +2,36 @@
 
     a want, nobody known to have it --WANT-HAVE to all--> one says HAVE --WANT-BLOCK to it--> block
 
-A peer that said HAVE or sent a block of this session is asked for further blocks directly, and
-so is a lone peer. DONT_HAVE moves one want on; silence, a lie or a cut connection drops the peer
-and moves on all that it was asked. A slow peer that keeps sending is not silent.
+Each peer is asked for what it gives in a second, so that the work is split by measured rate. A
+peer with room takes, of the wants that nobody was asked for, the one that the fewest peers have;
+who has what is learned from the answers to WANT-HAVE, which all peers are sent for wants that
+have to wait. A peer that said HAVE or sent a block of this session may be asked directly even
+for what it was not heard of, and so may a lone peer.
+
+Towards the end, a peer with nothing left to do is asked for what the slowest owes, too; whoever
+comes second is told to leave it. DONT_HAVE moves one want on; silence, a lie or a cut connection
+drops the peer and moves on all that it was asked. A slow peer that keeps sending is not silent.
 
 Does no I/O and reads no clock: time is an argument.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import takewhile
-from typing import Final, NamedTuple
+from itertools import islice
+from typing import Final
 
 from ipfs.bitswap.messages import PRIORITY_MAX, Message, PresenceType, Want, WantType
+from ipfs.bitswap.supplier import Supplier
 from ipfs.block import Block
 from ipfs.cid import CID
 from ipfs.host import NetworkError
 from ipfs.p2p.peer_id import PeerId
 
-REQUESTS_PER_PEER_MAX: Final = 64
-"""Blocks asked of one peer at a time: 16 MiB of usual leaves, a second of a fast link."""
+COPIES_MAX: Final = 3
+"""How many peers are asked for one block at the end."""
 
-PASSED_OVER_MAX: Final = 2 * REQUESTS_PER_PEER_MAX
-"""A want goes to the next peer when this one has sent so many later blocks before it."""
+SPARE_REQUESTS_MAX: Final = 4
+"""What a peer that has nothing left to do is asked for on top of another."""
 
 DONT_HAVE: Final = "dont-have"
 STALLED: Final = "stalled"
@@ -46,44 +53,12 @@ class BlockUnavailable(NetworkError):
         self.answers = dict(answers)
 
 
-class _Request(NamedTuple):
-    """When a peer was asked, and how many blocks it had sent by then."""
-
-    asked_at_s: float
-    after_blocks: int
-
-
-@dataclass(slots=True)
-class _Peer:
-    """asked: what it owes an answer to, oldest first."""
-
-    heard_at_s: float
-    blocks_sent: int = 0
-    asked: dict[CID, _Request] = field(default_factory=dict)
-    is_promising: bool = False
-
-    def ask(self, cid: CID, now_s: float) -> None:
-        # A peer that has not answered whether it has the block owes that answer still.
-        self.asked.setdefault(cid, _Request(now_s, self.blocks_sent))
-
-    @property
-    def silent_since_s(self) -> float:
-        """The moment it began to owe something without saying anything."""
-        return max(self.heard_at_s, next(iter(self.asked.values())).asked_at_s)
-
-    @property
-    def passed_over(self) -> list[CID]:
-        """What it owes while it sends what it was asked for later."""
-        due = self.blocks_sent - PASSED_OVER_MAX
-        return list(takewhile(lambda cid: self.asked[cid].after_blocks <= due, self.asked))
-
-
 @dataclass(slots=True)
 class _Wanted:
-    """One block we want. holder: who was asked for it; the rest: what peers said of it."""
+    """One block we want. holders: who was asked for it; the rest: what peers said of it."""
 
     priority: int
-    holder: PeerId | None = None
+    holders: set[PeerId] = field(default_factory=set)
     contacted: set[PeerId] = field(default_factory=set)
     having: set[PeerId] = field(default_factory=set)
     lacking: dict[PeerId, str] = field(default_factory=dict)
@@ -94,32 +69,42 @@ class Session:
 
     def __init__(self, *, idle_timeout_s: float) -> None:
         self._idle_timeout_s = idle_timeout_s
-        self._peers: dict[PeerId, _Peer] = {}
+        self._peers: dict[PeerId, Supplier] = {}
         self._wanted: dict[CID, _Wanted] = {}
+        self._open: dict[CID, _Wanted] = {}
+        self._unsurveyed: dict[CID, _Wanted] = {}
         self._requests: list[tuple[PeerId, Want]] = []
         self._next_priority = PRIORITY_MAX
+        self._is_ending = False
         self.dropped: dict[PeerId, str] = {}
 
     def add_peer(self, peer_id: PeerId, now_s: float) -> bool:
         """Ask this peer too; return False for one that is in already, or was dropped."""
         if peer_id in self._peers or peer_id in self.dropped:
             return False
-        self._peers[peer_id] = _Peer(heard_at_s=now_s)
+        self._peers[peer_id] = Supplier(now_s)
+        self._unsurveyed.update(self._open)
         self._dispatch(now_s)
         return True
 
-    def want(self, cids: Iterable[CID], now_s: float) -> None:
-        """Want these blocks, the first ones most."""
+    def want(self, cids: Iterable[CID], now_s: float, *, are_last: bool = False) -> None:
+        """Want these blocks, the first ones most.
+
+        are_last:  nothing more is known to be wanted, so that peers may be asked for what others
+                   owe rather than be idle
+        """
+        self._is_ending = are_last
         for cid in cids:
             if cid not in self._wanted:
                 self._wanted[cid] = _Wanted(self._next_priority)
+                self._reopen(cid)
                 self._next_priority = max(1, self._next_priority - 1)
         self._dispatch(now_s)
 
     def abandon(self, cids: Iterable[CID]) -> None:
         """Want these blocks no more."""
         for cid in tuple(cids):
-            if wanted := self._wanted.pop(cid, None):
+            if wanted := self._forget(cid):
                 self._cancel(cid, wanted.contacted)
 
     def receive(self, peer_id: PeerId, message: Message, now_s: float) -> list[Block]:
@@ -127,15 +112,11 @@ class Session:
         peer = self._peers.get(peer_id)
         arrived = []
         for block in message.blocks:
-            wanted = self._wanted.pop(block.cid, None)
-            if wanted is not None:
+            if wanted := self._forget(block.cid):
                 arrived.append(block)
                 self._cancel(block.cid, wanted.contacted - {peer_id})
             if peer is not None:
-                peer.is_promising = True
-                if peer.asked.pop(block.cid, None) is not None:
-                    peer.heard_at_s = now_s
-                    peer.blocks_sent += 1
+                peer.gave(block.cid, now_s)
         if peer is not None:
             for presence in message.presences:
                 self._hear(peer_id, presence.cid, presence.presence_type, now_s)
@@ -155,7 +136,8 @@ class Session:
         silent = [
             peer_id
             for peer_id, peer in self._peers.items()
-            if peer.asked and now_s >= peer.silent_since_s + self._idle_timeout_s
+            if (since_s := peer.silent_since_s) is not None
+            and now_s >= since_s + self._idle_timeout_s
         ]
         for peer_id in silent:
             self._drop(peer_id, STALLED)
@@ -164,8 +146,8 @@ class Session:
     @property
     def deadline_s(self) -> float | None:
         """When to call `expire` next; None while nobody owes us anything."""
-        since_s = (peer.silent_since_s for peer in self._peers.values() if peer.asked)
-        earliest_s = min(since_s, default=None)
+        since_s = (peer.silent_since_s for peer in self._peers.values())
+        earliest_s = min((it for it in since_s if it is not None), default=None)
         return None if earliest_s is None else earliest_s + self._idle_timeout_s
 
     def take_requests(self) -> list[tuple[PeerId, Want]]:
@@ -177,7 +159,7 @@ class Session:
         """Return the wants that no peer of the session is left to be asked for."""
         return [
             cid
-            for cid, wanted in self._wanted.items()
+            for cid, wanted in self._open.items()
             if all(peer_id in wanted.lacking for peer_id in self._peers)
         ]
 
@@ -186,24 +168,33 @@ class Session:
         wanted = self._wanted[cid]
         return {**self.dropped, **{peer: wanted.lacking.get(peer, "asked") for peer in self._peers}}
 
+    # What becomes of wants and peers.
+
+    def _forget(self, cid: CID) -> _Wanted | None:
+        self._open.pop(cid, None)
+        self._unsurveyed.pop(cid, None)
+        return self._wanted.pop(cid, None)
+
+    def _reopen(self, cid: CID) -> None:
+        self._open[cid] = self._unsurveyed[cid] = self._wanted[cid]
+
     def _drop(self, peer_id: PeerId, reason: str) -> None:
         peer = self._peers.pop(peer_id, None)
         if peer is None:
             return
         self.dropped[peer_id] = reason
-        self._requests += ((peer_id, Want(cid, cancel=True)) for cid in peer.asked)
-        for wanted in self._wanted.values():
-            if wanted.holder == peer_id:
-                wanted.holder = None
+        self._requests += ((peer_id, Want(cid, cancel=True)) for cid in peer.owed)
+        for cid, wanted in self._wanted.items():
+            wanted.having.discard(peer_id)
+            self._release(cid, wanted, peer_id)
 
     def _hear(self, peer_id: PeerId, cid: CID, presence_type: PresenceType, now_s: float) -> None:
         peer, wanted = self._peers[peer_id], self._wanted.get(cid)
-        is_holder = wanted is not None and wanted.holder == peer_id
+        is_holder = wanted is not None and peer_id in wanted.holders
         if presence_type is PresenceType.HAVE and is_holder:
             # It was asked for the block itself: to promise it again is no answer.
             return
-        if peer.asked.pop(cid, None) is not None:
-            peer.heard_at_s = now_s
+        peer.answered(cid, now_s)
         if presence_type is PresenceType.DONT_HAVE:
             self._lacks(peer_id, cid, DONT_HAVE)
         else:
@@ -212,46 +203,102 @@ class Session:
                 wanted.having.add(peer_id)
 
     def _lacks(self, peer_id: PeerId, cid: CID, answer: str) -> None:
-        self._peers[peer_id].asked.pop(cid, None)
+        self._peers[peer_id].release(cid)
         if wanted := self._wanted.get(cid):
             wanted.lacking[peer_id] = answer
             wanted.having.discard(peer_id)
-            if wanted.holder == peer_id:
-                wanted.holder = None
+            self._release(cid, wanted, peer_id)
+
+    def _release(self, cid: CID, wanted: _Wanted, peer_id: PeerId) -> None:
+        if peer_id in wanted.holders:
+            wanted.holders.discard(peer_id)
+            if not wanted.holders:
+                self._reopen(cid)
+
+    # Whom to ask for what.
 
     def _dispatch(self, now_s: float) -> None:
         """Ask for every want that nobody is being asked for, as far as there is room."""
-        for cid, wanted in self._wanted.items():
-            if wanted.holder is not None:
-                continue
-            candidates = [peer for peer in self._peers if peer not in wanted.lacking]
-            known = [
-                peer
-                for peer in candidates
-                if peer in wanted.having or self._peers[peer].is_promising or len(candidates) == 1
-            ]
-            if not known:
-                for peer in candidates:
-                    if peer not in wanted.contacted:
-                        self._ask(peer, cid, wanted, WantType.HAVE, now_s)
-                continue
-            free = [p for p in known if len(self._peers[p].asked) < REQUESTS_PER_PEER_MAX]
-            if free:
-                wanted.holder = min(
-                    free, key=lambda p: (p not in wanted.having, len(self._peers[p].asked))
-                )
-                self._ask(wanted.holder, cid, wanted, WantType.BLOCK, now_s)
+        free = {peer_id: peer.room(now_s) for peer_id, peer in self._peers.items()}
+        while self._open and (free := {it: room for it, room in free.items() if room > 0}):
+            peer_id = min(free, key=lambda it: self._peers[it].seconds_owed(now_s))
+            cid = self._next_for(peer_id)
+            free[peer_id] -= 1
+            if cid is None:
+                del free[peer_id]
+            else:
+                self._ask_block(peer_id, cid, now_s)
+        self._survey(now_s)
+        if self._is_ending and not self._open:
+            for peer_id, peer in self._peers.items():
+                if peer.is_idle:
+                    spare = islice(self._spare_for(peer_id, now_s), SPARE_REQUESTS_MAX)
+                    for cid in dict.fromkeys(spare):
+                        self._ask_block(peer_id, cid, now_s)
 
-    def _ask(
-        self, peer_id: PeerId, cid: CID, wanted: _Wanted, want_type: WantType, now_s: float
-    ) -> None:
-        self._peers[peer_id].ask(cid, now_s)
+    def _next_for(self, peer_id: PeerId) -> CID | None:
+        """Return the open want to ask this peer for: the rarest that it has, else the first."""
+        if len(self._peers) == 1:
+            may_ask = (cid for cid, it in self._open.items() if peer_id not in it.lacking)
+            return next(may_ask, None)
+        best: tuple[bool, int, int] | None = None
+        best_cid = None
+        for cid, wanted in self._open.items():
+            if not self._may_ask(peer_id, wanted):
+                continue
+            rank = (peer_id not in wanted.having, len(wanted.having), -wanted.priority)
+            if best is None or rank < best:
+                best, best_cid = rank, cid
+        return best_cid
+
+    def _may_ask(self, peer_id: PeerId, wanted: _Wanted) -> bool:
+        """Whether a peer may be asked for a block without being asked first if it has it."""
+        return peer_id not in wanted.lacking and (
+            self._peers[peer_id].is_promising or self._is_last_hope(wanted)
+        )
+
+    def _is_last_hope(self, wanted: _Wanted) -> bool:
+        return sum(peer_id not in wanted.lacking for peer_id in self._peers) == 1
+
+    def _survey(self, now_s: float) -> None:
+        """Ask all who has the wants that have to wait."""
+        for cid, wanted in self._unsurveyed.items():
+            if cid not in self._open or self._is_last_hope(wanted):
+                continue
+            for peer_id in self._peers:
+                if peer_id not in wanted.contacted:
+                    self._ask(peer_id, cid, WantType.HAVE, now_s)
+        self._unsurveyed.clear()
+
+    def _spare_for(self, peer_id: PeerId, now_s: float) -> Iterator[CID]:
+        """Yield what others owe and this peer may have, from what will take longest."""
+        slowest = sorted(
+            self._peers, key=lambda it: self._peers[it].seconds_owed(now_s), reverse=True
+        )
+        for holder in slowest:
+            for cid in self._peers[holder].blocks_owed:
+                wanted = self._wanted.get(cid)
+                if (
+                    wanted is not None
+                    and len(wanted.holders) < COPIES_MAX
+                    and peer_id not in wanted.holders
+                    and self._may_ask(peer_id, wanted)
+                ):
+                    yield cid
+
+    def _ask_block(self, peer_id: PeerId, cid: CID, now_s: float) -> None:
+        self._open.pop(cid, None)
+        self._wanted[cid].holders.add(peer_id)
+        self._ask(peer_id, cid, WantType.BLOCK, now_s)
+
+    def _ask(self, peer_id: PeerId, cid: CID, want_type: WantType, now_s: float) -> None:
+        wanted = self._wanted[cid]
+        self._peers[peer_id].ask(cid, want_type, now_s)
         wanted.contacted.add(peer_id)
-        want = Want(cid, wanted.priority, want_type, send_dont_have=True)
-        self._requests.append((peer_id, want))
+        self._requests.append((peer_id, Want(cid, wanted.priority, want_type, send_dont_have=True)))
 
     def _cancel(self, cid: CID, peer_ids: Iterable[PeerId]) -> None:
         for peer_id in peer_ids:
             if peer := self._peers.get(peer_id):
-                peer.asked.pop(cid, None)
+                peer.release(cid)
             self._requests.append((peer_id, Want(cid, cancel=True)))

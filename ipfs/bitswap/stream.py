@@ -89,6 +89,11 @@ class Bitswap:
         """Return those of the blocks that the store has."""
         return await asyncio.to_thread(_load, self._store, tuple(cids))
 
+    async def sizes_bytes(self, cids: Iterable[CID]) -> dict[CID, int]:
+        """Return the sizes of those of the blocks that the store has; they are not read."""
+        sizes = await asyncio.to_thread(_sizes_bytes, self._store, tuple(cids))
+        return {cid: size for cid, size in sizes.items() if size is not None}
+
     async def keep(self, blocks: Iterable[Block]) -> None:
         """Store the blocks; when this returns they are durable. Peers that want them get them."""
         kept = tuple(blocks)
@@ -97,8 +102,7 @@ class Bitswap:
 
     async def offer(self, cids: Iterable[CID]) -> None:
         """Send blocks that somebody else has put into the store to the peers that want them."""
-        sizes = await asyncio.to_thread(_sizes_bytes, self._store, tuple(cids))
-        self._tell({cid: size for cid, size in sizes.items() if size is not None})
+        self._tell(await self.sizes_bytes(cids))
 
     def tally(self, peer_id: PeerId) -> Tally:
         """Return what went between us and a connected peer."""
@@ -286,11 +290,11 @@ class Fetch:
         for search in self._searches:
             search.cancel()
 
-    def want(self, cids: Iterable[CID]) -> None:
-        """Ask for these blocks, the first ones most."""
+    def want(self, cids: Iterable[CID], *, are_last: bool = False) -> None:
+        """Ask for these blocks, the first ones most; `are_last` if there may be no more."""
         wanted = tuple(cids)
         self._pending.update(wanted)
-        self._session.want(wanted, _now_s())
+        self._session.want(wanted, _now_s(), are_last=are_last)
         self._flush()
 
     async def receive(self) -> list[Block]:

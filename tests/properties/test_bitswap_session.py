@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from ipfs.bitswap.messages import Message, Presence, PresenceType, WantType
-from ipfs.bitswap.session import REQUESTS_PER_PEER_MAX, Session
+from ipfs.bitswap.session import Session
+from ipfs.bitswap.supplier import REQUESTS_MAX
 from ipfs.cid import CID
 from ipfs.p2p.peer_id import PeerId
 from tests.support.bitswap import leaf
@@ -85,7 +86,7 @@ class Fetching(RuleBasedStateMachine):
                 assert peer_id not in self.session.dropped
                 self.asked[peer_id].add(want.cid)
             if want.want_type is WantType.BLOCK:
-                assert len(self.asked[peer_id]) <= REQUESTS_PER_PEER_MAX
+                assert len(self.asked[peer_id]) <= REQUESTS_MAX
 
     def teardown(self) -> None:
         for _ in PEERS:

@@ -56,6 +56,15 @@ def test_a_have_is_answered_with_a_have_or_a_small_block() -> None:
     assert engine.wants_of(ALICE) == (C,), "it is sent when it comes"
 
 
+def test_a_want_is_not_taken_for_answered_by_an_earlier_have() -> None:
+    engine = Engine()
+    ask(engine, Want(A, 1, WantType.HAVE), sizes={A: 9_000})
+    cids = engine.receive(ALICE, Message(wants=(Want(A),)))
+    assert engine.take_presences(ALICE) == (), "while the store is asked"
+    engine.locate(ALICE, dict.fromkeys(cids, 9_000))
+    assert blocks_of(engine) == [A]
+
+
 def test_absence_is_told_only_if_asked_for() -> None:
     engine = Engine()
     ask(engine, Want(A), sizes={A: None})

@@ -1,14 +1,21 @@
 import pytest
 
 from ipfs.bitswap.messages import Message, Presence, PresenceType, Want, WantType
-from ipfs.bitswap.session import DONT_HAVE, PASSED_OVER_MAX, REQUESTS_PER_PEER_MAX, STALLED, Session
+from ipfs.bitswap.session import COPIES_MAX, DONT_HAVE, STALLED, Session
+from ipfs.bitswap.supplier import (
+    PASSED_OVER_MAX,
+    REQUESTS_AT_FIRST,
+    REQUESTS_MAX,
+    REQUESTS_MIN,
+)
 from ipfs.cid import CID
 from ipfs.p2p.peer_id import PeerId
 from tests.support.bitswap import leaf
 from tests.support.kad import peer
 
 ALICE, BOB, CAROL = peer(1), peer(2), peer(3)
-LEAVES = [leaf(number) for number in range(REQUESTS_PER_PEER_MAX + 10)]
+LEAVES = [leaf(number) for number in range(1_000)]
+BLOCK_OF = {block.cid: block for block in LEAVES}
 A, B, *_ = LEAVES
 IDLE_S = 10.0
 
@@ -54,17 +61,110 @@ def test_several_peers_are_asked_who_has_it_and_one_sends_it() -> None:
     assert want_type is WantType.BLOCK
 
 
-def test_wants_are_spread_and_bounded() -> None:
-    session = session_of(ALICE, BOB)
-    for peer_id in (ALICE, BOB):
-        session.receive(peer_id, says(A.cid, PresenceType.HAVE), 0)
-    session.want([block.cid for block in LEAVES], 0)
-    peers = [peer_id for peer_id, _, _ in asked(session)]
-    assert abs(peers.count(ALICE) - peers.count(BOB)) <= 1
-    session.drop_peer(BOB, STALLED, 1)
-    asked(session)
+def promising(*peers: PeerId) -> Session:
+    """A session whose peers all had something of the DAG."""
+    session = session_of(*peers)
+    for peer_id in peers:
+        session.receive(peer_id, says(leaf(9_999).cid, PresenceType.HAVE), 0)
+    return session
+
+
+def blocks_asked(session: Session) -> dict[PeerId, list[CID]]:
+    asked_of: dict[PeerId, list[CID]] = {}
+    for peer_id, want in session.take_requests():
+        if not want.cancel and want.want_type is WantType.BLOCK:
+            asked_of.setdefault(peer_id, []).append(want.cid)
+    return asked_of
+
+
+def test_strangers_are_asked_for_little_until_they_are_measured() -> None:
+    session = promising(ALICE, BOB)
+    session.want(BLOCK_OF, 0)
+    first = blocks_asked(session)
+    assert {peer_id: len(cids) for peer_id, cids in first.items()} == {
+        ALICE: REQUESTS_AT_FIRST,
+        BOB: REQUESTS_AT_FIRST,
+    }
     session.receive(ALICE, Message(blocks=(LEAVES[0],)), 1)
-    assert len(asked(session)) == 1, "one in, one out"
+    assert [len(cids) for cids in blocks_asked(session).values()] == [1], "one in, one out"
+
+
+def test_work_is_split_by_measured_rate() -> None:
+    session = promising(ALICE, BOB)
+    wants = iter(BLOCK_OF)
+    owed: dict[PeerId, list[CID]] = {ALICE: [], BOB: []}
+    given = dict.fromkeys(owed, 0)
+    for tick in range(1, 101):
+        session.want([next(wants) for _ in range(96 if tick == 1 else 4)], tick / 10)
+        for peer_id, cids in blocks_asked(session).items():
+            owed[peer_id] += cids
+        for peer_id, count in ((ALICE, 3), (BOB, 1)):
+            due, owed[peer_id] = owed[peer_id][:count], owed[peer_id][count:]
+            given[peer_id] += len(due)
+            blocks = tuple(BLOCK_OF[cid] for cid in due)
+            session.receive(peer_id, Message(blocks=blocks), tick / 10)
+    assert given == {ALICE: 300, BOB: 100}, "nobody was ever idle"
+    assert len(owed[ALICE]) == pytest.approx(30, abs=6), "a second's worth"
+    assert len(owed[BOB]) == pytest.approx(10, abs=4)
+
+
+def test_the_most_and_the_least_that_is_asked_of_one_peer() -> None:
+    session = promising(ALICE)
+    session.want(BLOCK_OF, 0)
+    for number in range(500):
+        session.receive(ALICE, Message(blocks=(LEAVES[number],)), number / 1_000)
+    [cids] = blocks_asked(session).values()
+    assert len(cids) == 500 + REQUESTS_MAX
+    for number in range(500, 500 + REQUESTS_MAX):
+        session.receive(ALICE, Message(blocks=(LEAVES[number],)), 0.5 + (number - 499) * 5)
+    [cids] = blocks_asked(session).values()
+    assert len(cids) == REQUESTS_MIN, "all else was asked before it was so slow"
+
+
+def test_the_rarest_comes_first() -> None:
+    session = promising(ALICE, BOB, CAROL)
+    waiting = [block.cid for block in LEAVES[3 * REQUESTS_AT_FIRST : 100]]
+    session.want([block.cid for block in LEAVES[:100]], 0)
+    requests = session.take_requests()
+    owed = {
+        peer_id: [it.cid for asked, it in requests if asked == peer_id and it.cid not in waiting]
+        for peer_id in (ALICE, BOB, CAROL)
+    }
+    surveyed = {want.cid for _, want in requests if want.want_type is WantType.HAVE}
+    assert surveyed == set(waiting), "who has it is asked of all, while it has to wait"
+    common, uncommon, rare = waiting[0], waiting[40], waiting[60]
+    held = {ALICE: (common, uncommon, rare), BOB: (common, uncommon), CAROL: (common,)}
+    for peer_id, cids in held.items():
+        for cid in cids:
+            session.receive(peer_id, says(cid, PresenceType.HAVE), 0)
+    asked_of_alice = []
+    for cid in owed[ALICE][:3]:
+        session.receive(ALICE, Message(blocks=(BLOCK_OF[cid],)), 1)
+        asked_of_alice += blocks_asked(session)[ALICE]
+    assert asked_of_alice == [rare, uncommon, common]
+
+
+def test_at_the_end_the_last_blocks_are_asked_of_several_and_the_second_is_cancelled() -> None:
+    session = promising(ALICE, BOB)
+    session.want([A.cid, B.cid], 0, are_last=True)
+    [(first, [one]), (second, [other])] = blocks_asked(session).items()
+    session.receive(first, Message(blocks=(BLOCK_OF[one],)), 1)
+    assert asked(session) == [(first, other, WantType.BLOCK)], "it has nothing else to do"
+    session.receive(first, Message(blocks=(BLOCK_OF[other],)), 2)
+    assert asked(session) == [(second, other, None)]
+    assert session.receive(second, Message(blocks=(BLOCK_OF[other],)), 3) == []
+
+
+def test_a_block_is_asked_of_a_few_at_the_end_and_of_one_before() -> None:
+    peers = [peer(number) for number in range(6)]
+    session = promising(*peers)
+    session.want([block.cid for block in LEAVES[:6]], 0)
+    owed = {peer_id: cids[0] for peer_id, cids in blocks_asked(session).items()}
+    for peer_id in peers[:5]:
+        session.receive(peer_id, Message(blocks=(BLOCK_OF[owed[peer_id]],)), 1)
+    assert blocks_asked(session) == {}, "more may come"
+    session.want([], 1, are_last=True)
+    assert len(blocks_asked(session)) == COPIES_MAX - 1
 
 
 def test_what_one_lacks_the_next_is_asked_for() -> None:
