@@ -35,7 +35,7 @@ class Explanation(Record):
 
 
 def explain(deal: Deal, sector: Sector | None, policy: Policy, epoch: Epoch) -> Explanation:
-    """Return whose move a deal waits for (PROTOCOL §5).
+    """Return whose move a deal waits for (docs/protocols/deal.md).
 
     sector:  the one that the deal is in, None before it is pre-committed
     epoch:   the block that is made next
@@ -45,7 +45,7 @@ def explain(deal: Deal, sector: Sector | None, policy: Policy, epoch: Epoch) -> 
             return _published(deal, sector)
         case DealState.ACTIVE | DealState.FAULTY:
             assert sector is not None, "a proven deal is in a sector"
-            return _proven(deal, sector, policy, epoch)
+            return _settled(deal) if deal.is_settled else _proven(deal, sector, policy, epoch)
         case DealState.COMPLETED:
             return _over(deal, "proven to its end and paid; the collateral went back")
         case DealState.FAILED:
@@ -57,7 +57,11 @@ def explain(deal: Deal, sector: Sector | None, policy: Policy, epoch: Epoch) -> 
                 deal, "given up: paid to the last proof, the rest and the collateral to the client"
             )
         case DealState.LAPSED:
-            return _over(deal, "never proven: refunded, with the collateral or the deposit")
+            return _over(
+                deal,
+                "never proven: refunded; the collateral, and the deposit if there was one, "
+                "to the client",
+            )
         case _:
             assert_never(deal.state)
 
@@ -76,13 +80,13 @@ def _published(deal: Deal, sector: Sector | None) -> Explanation:
         whose_move=Party.PROVIDER,
         until_epoch=sector.prove_by_epoch,
         now="prove the replica",
-        then="the client is refunded and receives the deposit",
+        then="the client is refunded and receives the collateral and its share of the deposit",
     )
 
 
 def _proven(deal: Deal, sector: Sector, policy: Policy, epoch: Epoch) -> Explanation:
-    assert sector.window_epoch is not None, "a live sector has a window"
-    assert sector.close_epoch is not None, "a live sector has a window"
+    assert sector.window_epoch is not None, "a sector has a window until all of it is settled"
+    assert sector.close_epoch is not None, "a window closes"
     is_open = sector.window_epoch < epoch
     window = f"the window of epoch {sector.window_epoch}"
     if deal.state is DealState.ACTIVE:
@@ -96,6 +100,17 @@ def _proven(deal: Deal, sector: Sector, policy: Policy, epoch: Epoch) -> Explana
         until_epoch=Epoch(sector.close_epoch - 1) if is_open else sector.window_epoch,
         now=f"answer the challenges of {window}" if is_open else f"draw the challenges of {window}",
         then=then if is_open else "the provider answers them",
+    )
+
+
+def _settled(deal: Deal) -> Explanation:
+    is_well = deal.state is DealState.ACTIVE
+    return Explanation(
+        state=deal.state,
+        whose_move=Party.LEDGER,
+        until_epoch=deal.proposal.end_epoch,
+        now="end the deal: no window asks about it any more",
+        then="the collateral goes " + ("back" if is_well else "to the client"),
     )
 
 
