@@ -5,7 +5,8 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Final, Protocol, cast
 
-from ipfs.errors import PeerError, PeerHungUp
+from ipfs.errors import LimitExceeded, PeerError, PeerHungUp
+from ipfs.p2p.budget import MemoryBudget, Rate
 from ipfs.p2p.limits import NetworkLimits
 from ipfs.p2p.multiaddr import Multiaddr, TcpEndpoint
 from ipfs.p2p.peer_id import Identity, PeerId
@@ -34,6 +35,9 @@ class ConnectionOwner(Protocol):
     def stream_opened(self, stream: ConnectionStream) -> None:
         """The peer has opened a stream."""
 
+    def memory_overdrawn(self) -> None:
+        """All connections together hold more than they may."""
+
     def connection_ended(self, connection: "Connection") -> None:
         """The socket is gone, and all streams with it."""
 
@@ -52,6 +56,7 @@ class Connection(asyncio.BufferedProtocol):
         *,
         owner: ConnectionOwner,
         limits: NetworkLimits,
+        budget: MemoryBudget,
         is_initiator: bool,
         expected_peer: PeerId | None = None,
     ) -> None:
@@ -60,7 +65,11 @@ class Connection(asyncio.BufferedProtocol):
         self._is_initiator = is_initiator
         self._upgrade = Upgrade(identity, is_initiator=is_initiator, expected_peer=expected_peer)
         self._loop = asyncio.get_running_loop()
-        self._session = YamuxSession(is_client=is_initiator, limits=limits)
+        self._budget = budget
+        self._session = YamuxSession(is_client=is_initiator, limits=limits, budget=budget)
+        self._resets = Rate(
+            per_second=limits.stream_resets_per_second, burst=limits.stream_resets_burst
+        )
         self._streams: dict[int, ConnectionStream] = {}
         self._upgraded: Upgraded | None = None
         self._fault: Exception | None = None
@@ -87,6 +96,11 @@ class Connection(asyncio.BufferedProtocol):
         return Multiaddr.websocket(endpoint) if is_websocket else Multiaddr.tcp(endpoint)
 
     @property
+    def is_inbound(self) -> bool:
+        """Whether the other side has dialled."""
+        return not self._is_initiator
+
+    @property
     def is_upgraded(self) -> bool:
         """Whether the peer was proven."""
         return self._upgraded is not None
@@ -100,6 +114,11 @@ class Connection(asyncio.BufferedProtocol):
     def can_open_stream(self) -> bool:
         """Whether one more stream may be opened now."""
         return self.is_upgraded and not self.has_ended and self._session.can_open
+
+    @property
+    def held_bytes(self) -> int:
+        """What the peer has sent and nobody has read."""
+        return self._session.held_bytes
 
     @property
     def fault(self) -> Exception | None:
@@ -167,6 +186,7 @@ class Connection(asyncio.BufferedProtocol):
         self._set_deadline(self._limits.handshake_seconds)
         if transport.get_extra_info("peername") is None:
             self.abort(ConnectionResetError("the peer was gone before we knew its address"))
+            return
         self._owner.connection_made(self)
         if self._is_initiator:
             self._transport.write(self._upgrade.start())
@@ -265,10 +285,15 @@ class Connection(asyncio.BufferedProtocol):
 
     def _take(self, plaintext: bytes) -> None:
         arrivals = self._session.receive(plaintext)
+        if not self._resets.take(arrivals.reset_count, self._loop.time()):
+            limit = self._limits.stream_resets_burst
+            raise LimitExceeded("streams reset at once", limit=limit, asked=limit + 1)
         for substream in arrivals.opened:
             self._owner.stream_opened(self._add_stream(substream))
         self._wake(arrivals.changed)
         self._flush_soon()
+        if self._budget.is_overdrawn:
+            self._owner.memory_overdrawn()
 
     def _add_stream(self, substream: Substream) -> ConnectionStream:
         stream = ConnectionStream(self, substream)

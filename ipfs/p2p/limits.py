@@ -6,8 +6,8 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkLimits:
-    """Bounds on memory, sockets and patience. The memory a stranger can pin follows from them:
-    streams_max initial windows of 256 KiB, and what connections may grow on top.
+    """Bounds on memory, sockets and patience. What a stranger asks for beyond them is refused,
+    and of what was granted to all, the greediest connection pays with its end.
     """
 
     connections_max: int = 256
@@ -16,17 +16,35 @@ class NetworkLimits:
     connections_per_peer_max: int = 4
     """Two may well cross; Kubo dials again when it likes another transport better."""
 
+    connections_per_ip_max: int = 64
+    """Inbound, of an IPv4 address or an IPv6 /56: as many as a household or a stranger has."""
+
     streams_per_connection_max: int = 256
     """Of each direction; also the backlog that go-yamux allows itself."""
 
     streams_max: int = 1024
     """Inbound streams of all connections."""
 
-    stream_window_bytes_max: int = 1024 * 1024
+    streams_per_peer_max: int = 256
+    """Inbound streams of one peer, over all its connections."""
+
+    stream_resets_burst: int = 1024
+    stream_resets_per_second: float = 64.0
+    """A peer that resets more of its own streams is cut off: a reset frees its place at once, and
+    so gets it around the limits above (CVE-2023-44487).
+    """
+
+    stream_window_bytes_max: int = 4 * 1024 * 1024
     """What one stream's window may grow to, and so what one slow reader may hold."""
 
-    connection_growth_bytes_max: int = 4 * 1024 * 1024
+    connection_growth_bytes_max: int = 8 * 1024 * 1024
     """What the windows of one connection may have beyond the initial 256 KiB each."""
+
+    growth_bytes_max: int = 64 * 1024 * 1024
+    """The same of all connections."""
+
+    held_bytes_max: int = 128 * 1024 * 1024
+    """Unread bytes of all connections; beyond, the one that holds most is cut off."""
 
     unsent_reply_bytes_max: int = 256 * 1024
     """Answers owed to a peer that does not read them; beyond, it is cut off."""

@@ -1,10 +1,18 @@
 """Who is connected: every connection, the peers they lead to, and who is let in."""
 
 from collections.abc import Callable
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Final
 
 from ipfs.p2p.connection import Connection
 from ipfs.p2p.limits import NetworkLimits
+from ipfs.p2p.multiaddr import Multiaddr
 from ipfs.p2p.peer_id import PeerId
+
+Network = IPv4Network | IPv6Network
+
+_PREFIX_BITS: Final = {"ip4": 32, "ip6": 56}
+"""What one household is given, and one stranger gets for little."""
 
 
 class Roster:
@@ -13,7 +21,7 @@ class Roster:
     def __init__(self, our_id: PeerId, limits: NetworkLimits) -> None:
         self._our_id = our_id
         self._limits = limits
-        self._connections: dict[Connection, None] = {}
+        self._connections: dict[Connection, Network] = {}
         self._peers: dict[PeerId, list[Connection]] = {}
         self._listeners: list[Callable[[PeerId, bool], None]] = []
 
@@ -38,13 +46,19 @@ class Roster:
 
     def admit(self, connection: Connection) -> None:
         """Count a connection; if it is one too many, the oldest idle one goes, or else it does."""
-        if len(self._connections) >= self._limits.connections_max:
-            idle = next((other for other in self._connections if other.is_idle), None)
+        network = _network_of(connection.remote_address)
+        if crowd := self._crowd(network, is_inbound=connection.is_inbound):
+            idle = next((other for other in crowd if other.is_idle), None)
             if idle is None:
                 connection.abort(ConnectionRefusedError("too many connections"))
             else:
                 idle.close()
-        self._connections[connection] = None
+        self._connections[connection] = network
+
+    def relieve(self) -> None:
+        """Cut off the connection that holds most of our memory."""
+        greediest = max(self._connections, key=lambda connection: connection.held_bytes)
+        greediest.abort(ConnectionAbortedError("it holds most of the memory that all may hold"))
 
     def enter(self, connection: Connection) -> bool:
         """Enter a connection under its proven peer; False, and closed, if that peer has enough."""
@@ -69,6 +83,20 @@ class Roster:
                 del self._peers[connection.peer_id]
                 self._tell(connection.peer_id, connected=False)
 
+    def _crowd(self, network: Network, *, is_inbound: bool) -> list[Connection]:
+        """Return the connections that leave no room for one more, oldest first; mostly none."""
+        if is_inbound:
+            near = [it for it, of in self._connections.items() if it.is_inbound and of == network]
+            if len(near) >= self._limits.connections_per_ip_max:
+                return near
+        is_full = len(self._connections) >= self._limits.connections_max
+        return list(self._connections) if is_full else []
+
     def _tell(self, peer_id: PeerId, *, connected: bool) -> None:
         for listener in self._listeners:
             listener(peer_id, connected)
+
+
+def _network_of(address: Multiaddr) -> Network:
+    name, ip = address.parts[0]
+    return ip_network(f"{ip}/{_PREFIX_BITS[name]}", strict=False)

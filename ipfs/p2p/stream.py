@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Container, Sequence
 from typing import Final, Protocol
 
@@ -125,23 +126,28 @@ class Answerer:
     def __init__(self, limits: NetworkLimits) -> None:
         self.handlers: dict[str, StreamHandler] = {}
         self._limits = limits
-        self._streams_count = 0
+        self._counts: Counter[PeerId] = Counter()
 
     async def answer(self, stream: ConnectionStream) -> None:
         """Agree on a protocol and run its handler; the stream is over when this returns."""
-        self._streams_count += 1
+        self._counts[stream.peer_id] += 1
         try:
             await self._answer(stream)
         except (PeerError, NetworkError, TimeoutError) as fault:
             log.debug("a stream of %s ended: %r", stream.peer_id, fault)
         finally:
-            self._streams_count -= 1
+            self._counts[stream.peer_id] -= 1
+            if not self._counts[stream.peer_id]:
+                del self._counts[stream.peer_id]
             await stream.reset()
 
     async def _answer(self, stream: ConnectionStream) -> None:
-        count_max = self._limits.streams_max
-        if self._streams_count > count_max:
-            raise LimitExceeded("inbound streams", limit=count_max, asked=self._streams_count)
+        for count, count_max in (
+            (self._counts[stream.peer_id], self._limits.streams_per_peer_max),
+            (self._counts.total(), self._limits.streams_max),
+        ):
+            if count > count_max:
+                raise LimitExceeded("inbound streams", limit=count_max, asked=count)
         async with asyncio.timeout(self._limits.negotiation_seconds):
             protocol_id = await stream.agree(self.handlers)
         await self.handlers[protocol_id](stream)

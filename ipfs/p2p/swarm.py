@@ -18,6 +18,7 @@ from ipfs.host import (
     Stream,
     StreamHandler,
 )
+from ipfs.p2p.budget import MemoryBudget
 from ipfs.p2p.connection import Connection, dial_first
 from ipfs.p2p.identify import IDENTIFY, IDENTIFY_PUSH, PeerInfo, hear_identity, tell_identity
 from ipfs.p2p.limits import DEFAULT_LIMITS, NetworkLimits
@@ -61,6 +62,7 @@ class Swarm:
         self._listen = tuple(listen)
         self._announce = tuple(announce)
         self._limits = limits
+        self._budget = MemoryBudget(limits)
         self._roster = Roster(identity.peer_id, limits)
         self._store = PeerStore(limits)
         self._answerer = Answerer(limits)
@@ -195,6 +197,10 @@ class Swarm:
         """Answer it."""
         self._spawn(self._answerer.answer(stream))
 
+    def memory_overdrawn(self) -> None:
+        """Make the greediest pay."""
+        self._roster.relieve()
+
     def connection_ended(self, connection: Connection) -> None:
         """Forget it."""
         self._roster.remove(connection)
@@ -207,6 +213,7 @@ class Swarm:
             self._identity,
             owner=self,
             limits=self._limits,
+            budget=self._budget,
             is_initiator=expected_peer is not None,
             expected_peer=expected_peer,
         )

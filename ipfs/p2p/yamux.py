@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ipfs.errors import PeerError, PeerHungUp
+from ipfs.p2p.budget import MemoryBudget
 from ipfs.p2p.limits import NetworkLimits
 
 INITIAL_WINDOW_BYTES: Final = 256 * 1024
@@ -67,17 +68,23 @@ class Arrivals:
 
     opened: list[Substream] = field(default_factory=list)
     changed: set[Substream] = field(default_factory=set)
+    reset_count: int = 0
+    """How many streams of its own the peer has reset."""
 
 
 class YamuxSession:
     """One end of a multiplexed connection. `take_outgoing` has what to send after any call."""
 
-    def __init__(self, *, is_client: bool, limits: NetworkLimits) -> None:
+    def __init__(
+        self, *, is_client: bool, limits: NetworkLimits, budget: MemoryBudget | None = None
+    ) -> None:
         self._limits = limits
+        self._budget = budget or MemoryBudget(limits)
         self._next_id = 1 if is_client else 2
         self._peer_parity = 0 if is_client else 1
         self._streams: dict[int, Substream] = {}
         self._growth_bytes = 0
+        self.held_bytes = 0
         self._partial_header = b""
         self._body_bytes_left = 0
         self._body_stream: Substream | None = None
@@ -133,6 +140,7 @@ class YamuxSession:
             _refuse_reset(stream)
         data = bytes(memoryview(stream.unread)[:bytes_max])
         del stream.unread[: len(data)]
+        self._hold(-len(data))
         if not stream.is_read_ended:
             self._grant(stream)
         return data
@@ -150,7 +158,7 @@ class YamuxSession:
             self._send(WINDOW_UPDATE, RST, stream.id, 0)
         stream.is_reset = True
         stream.is_read_ended = False
-        stream.unread.clear()
+        self._drop_unread(stream)
         self._forget_if_over(stream)
 
     def ping(self) -> None:
@@ -167,6 +175,10 @@ class YamuxSession:
         for stream in streams:
             stream.is_reset = True
         self._streams.clear()
+        self._budget.held_bytes -= self.held_bytes
+        self._budget.grown_bytes -= self._growth_bytes
+        # What can still be read is held on nobody's account but its reader's.
+        self._budget = MemoryBudget(self._limits)
         return streams
 
     def take_outgoing(self, bytes_max: int = DATA_BYTES_MAX + HEADER_BYTES) -> bytes:
@@ -220,9 +232,10 @@ class YamuxSession:
             stream.send_window_bytes += value
             arrivals.changed.add(stream)
         if stream is not None and flags & RST:
+            arrivals.reset_count += stream_id % 2 == self._peer_parity
             stream.is_reset = True
             if not stream.is_read_ended:
-                stream.unread.clear()
+                self._drop_unread(stream)
             arrivals.changed.add(stream)
             self._forget_if_over(stream)
         elif stream is not None and flags & FIN and not self._body_bytes_left:
@@ -270,6 +283,7 @@ class YamuxSession:
         if stream is None or stream.is_reset:
             return
         stream.unread += chunk
+        self._hold(len(chunk))
         arrivals.changed.add(stream)
         if self._body_is_last and not self._body_bytes_left:
             self._end(stream, arrivals)
@@ -287,16 +301,29 @@ class YamuxSession:
             stream.capacity_bytes,
             self._limits.stream_window_bytes_max - stream.capacity_bytes,
             self._limits.connection_growth_bytes_max - self._growth_bytes,
+            self._budget.growth_left_bytes,
         )
-        stream.capacity_bytes += growth_bytes
-        self._growth_bytes += growth_bytes
+        self._grow(stream, growth_bytes)
         delta_bytes = stream.capacity_bytes - used_bytes
         stream.receive_window_bytes += delta_bytes
         self._send(WINDOW_UPDATE, 0, stream.id, delta_bytes)
 
     def _forget_if_over(self, stream: Substream) -> None:
         if stream.is_over and self._streams.pop(stream.id, None) is not None:
-            self._growth_bytes -= stream.capacity_bytes - INITIAL_WINDOW_BYTES
+            self._grow(stream, INITIAL_WINDOW_BYTES - stream.capacity_bytes)
+
+    def _grow(self, stream: Substream, delta_bytes: int) -> None:
+        stream.capacity_bytes += delta_bytes
+        self._growth_bytes += delta_bytes
+        self._budget.grown_bytes += delta_bytes
+
+    def _hold(self, delta_bytes: int) -> None:
+        self.held_bytes += delta_bytes
+        self._budget.held_bytes += delta_bytes
+
+    def _drop_unread(self, stream: Substream) -> None:
+        self._hold(-len(stream.unread))
+        stream.unread.clear()
 
     def _reply(self, kind: int, flags: int, stream_id: int, value: int) -> None:
         self._reply_bytes += HEADER_BYTES

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from ipfs.errors import PeerHungUp
+from ipfs.p2p.budget import MemoryBudget
 from ipfs.p2p.limits import NetworkLimits
 from ipfs.p2p.noise import PAYLOAD_BYTES_MAX
 from ipfs.p2p.yamux import INITIAL_WINDOW_BYTES, Substream, YamuxFault, YamuxSession
@@ -24,7 +25,8 @@ class Side:
     """One session, what it has under way, and what its streams have said and heard."""
 
     def __init__(self, *, is_client: bool) -> None:
-        self.session = YamuxSession(is_client=is_client, limits=LIMITS)
+        self.budget = MemoryBudget(LIMITS)
+        self.session = YamuxSession(is_client=is_client, limits=LIMITS, budget=self.budget)
         self.wire = bytearray()
         self.streams: dict[int, Substream] = {}
         self.said: dict[int, bytearray] = {}
@@ -134,6 +136,9 @@ class YamuxPair(RuleBasedStateMachine):
                 assert held_bytes <= stream.capacity_bytes <= LIMITS.stream_window_bytes_max
                 growth_bytes += stream.capacity_bytes - INITIAL_WINDOW_BYTES
             assert growth_bytes <= LIMITS.connection_growth_bytes_max
+            assert side.budget.grown_bytes == growth_bytes
+            unread_bytes = sum(len(stream.unread) for stream in side.streams.values())
+            assert side.budget.held_bytes == side.session.held_bytes == unread_bytes
 
     def teardown(self) -> None:
         one, other = self.sides

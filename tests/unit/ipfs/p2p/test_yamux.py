@@ -3,6 +3,7 @@
 import pytest
 
 from ipfs.errors import PeerHungUp
+from ipfs.p2p.budget import MemoryBudget
 from ipfs.p2p.limits import NetworkLimits
 from ipfs.p2p.yamux import (
     ACK,
@@ -104,6 +105,49 @@ def test_a_frame_as_large_as_the_window_is_taken_whole(server: YamuxSession) -> 
     stream = accept(server)
     server.receive(data(1, bytes(INITIAL_WINDOW_BYTES)))
     assert len(server.read(stream, 1 << 30)) == INITIAL_WINDOW_BYTES
+
+
+def test_a_window_grown_to_16_mib_takes_one_frame_as_large() -> None:
+    size_bytes = 16 << 20
+    limits = NetworkLimits(
+        stream_window_bytes_max=size_bytes, connection_growth_bytes_max=size_bytes
+    )
+    server = YamuxSession(is_client=False, limits=limits)
+    stream = accept(server)
+    while stream.receive_window_bytes < size_bytes:
+        server.receive(data(1, bytes(stream.receive_window_bytes)))
+        server.read(stream, size_bytes)
+    server.receive(data(1, bytes(size_bytes)))
+    assert server.read(stream, size_bytes) == bytes(size_bytes)
+
+
+def test_windows_of_all_connections_share_one_allowance() -> None:
+    limits = NetworkLimits(growth_bytes_max=INITIAL_WINDOW_BYTES)
+    budget = MemoryBudget(limits)
+    sessions = [YamuxSession(is_client=False, limits=limits, budget=budget) for _ in range(2)]
+    streams = [accept(session) for session in sessions]
+    for session, stream in zip(sessions, streams, strict=True):
+        session.receive(data(1, bytes(INITIAL_WINDOW_BYTES)))
+        session.read(stream, INITIAL_WINDOW_BYTES)
+    assert streams[0].capacity_bytes == 2 * INITIAL_WINDOW_BYTES
+    assert streams[1].capacity_bytes == INITIAL_WINDOW_BYTES
+    sessions[0].abort()
+    sessions[1].receive(data(1, bytes(INITIAL_WINDOW_BYTES)))
+    sessions[1].read(streams[1], INITIAL_WINDOW_BYTES)
+    assert streams[1].capacity_bytes == 2 * INITIAL_WINDOW_BYTES
+
+
+def test_what_is_held_is_counted_until_it_is_read_or_lost() -> None:
+    budget = MemoryBudget(LIMITS)
+    server = YamuxSession(is_client=False, limits=LIMITS, budget=budget)
+    one, other = accept(server, 1), accept(server, 3)
+    server.receive(data(1, b"four") + data(3, b"fives"))
+    assert budget.held_bytes == server.held_bytes == 9
+    server.read(one, 3)
+    server.reset(other)
+    assert budget.held_bytes == 1
+    server.abort()
+    assert budget.held_bytes == 0
 
 
 def test_credit_is_granted_only_for_what_was_read(server: YamuxSession) -> None:
@@ -209,6 +253,7 @@ def test_a_lost_connection_resets_its_streams(client: YamuxSession) -> None:
         frame(WINDOW_UPDATE, SYN, 1, 0) + frame(DATA, 0, 1, INITIAL_WINDOW_BYTES + 1),
         frame(DATA, SYN, 1, INITIAL_WINDOW_BYTES + 1),
         frame(DATA, SYN, 1, (1 << 32) - 1),
+        frame(WINDOW_UPDATE, SYN, 1, 0) + frame(DATA, 0, 1, 16 << 20),
         frame(DATA, 0, 9, LIMITS.stream_window_bytes_max + 1),
         frame(WINDOW_UPDATE, SYN, 1, (1 << 32) - 1),
         frame(WINDOW_UPDATE, SYN, 1, 0) + frame(WINDOW_UPDATE, 0, 1, (1 << 32) - 1),
