@@ -15,7 +15,7 @@ from ipfs.blockstore import BlockNotFound, MemoryBlockstore
 from ipfs.cid import CID, Codec, HashCode
 from ipfs.dag_pb import PBLink, PBNode
 from ipfs.errors import LimitExceeded, MalformedBytes, PeerError
-from ipfs.unixfs.chunker import FixedSize
+from ipfs.unixfs.chunker import FixedSize, Gear
 from ipfs.unixfs.disk import import_path
 from ipfs.unixfs.errors import UnsafeEntry
 from ipfs.unixfs.exporter import (
@@ -28,6 +28,7 @@ from ipfs.unixfs.exporter import (
 )
 from ipfs.unixfs.header import Header, Metadata, NodeType
 from ipfs.unixfs.importer import import_file
+from ipfs.unixfs.layout import Layout
 from ipfs.unixfs.node import read_node
 from ipfs.unixfs.profiles import UNIXFS_V0_2015, UNIXFS_V1_2025, ImportSettings
 from ipfs.unixfs.ranges import read_range
@@ -85,7 +86,18 @@ def contents(folder: Path) -> dict[str, bytes | str | None]:
     return found
 
 
-@pytest.mark.parametrize("settings", [UNIXFS_V1_2025, UNIXFS_V0_2015, SMALL])
+EVERY_KNOB = ImportSettings(
+    cid_version=0,
+    chunker=Gear(1 << 10),
+    links_per_node_max=3,
+    layout=Layout.TRICKLE,
+    directory_bytes_max=0,
+    keep_mode=True,
+    keep_mtime=True,
+)
+
+
+@pytest.mark.parametrize("settings", [UNIXFS_V1_2025, UNIXFS_V0_2015, SMALL, EVERY_KNOB])
 def test_a_folder_comes_back_as_it_was(
     settings: ImportSettings, store: MemoryBlockstore, tmp_path: Path, out: Path
 ) -> None:

@@ -1,8 +1,10 @@
 """The importer against the CIDs that the JavaScript reference gave."""
 
+import errno
 import io
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,10 @@ from ipfs.cid import CID, Codec
 from ipfs.dag import walk
 from ipfs.dag_pb import PBNode
 from ipfs.unixfs.chunker import FixedSize, Gear
-from ipfs.unixfs.disk import import_path
+from ipfs.unixfs.disk import import_path, import_stream
 from ipfs.unixfs.errors import EntryUnsupported
 from ipfs.unixfs.header import Header, Metadata, NodeType
-from ipfs.unixfs.importer import Imported, Importer, import_file
+from ipfs.unixfs.importer import Forgotten, Imported, Importer, import_file
 from ipfs.unixfs.profiles import PROFILES, UNIXFS_V0_2015, UNIXFS_V1_2025, ImportSettings
 from tests.support.later import split
 from tests.support.unixfs_vectors import SETTINGS, cids_sha256, content, make_directory, settings_of
@@ -198,3 +200,41 @@ def test_what_was_flushed_is_not_put_again() -> None:
     store.batch_bytes_max = 0
     importer.flush()
     assert store.batch_bytes_max == 0
+
+
+class Full(MemoryBlockstore):
+    """Takes no block, as a disk that is full."""
+
+    def put(self, blocks: Any) -> None:
+        raise OSError(errno.ENOSPC, "no space left")
+
+
+@pytest.mark.parametrize("size_bytes", [1, 40 << 20])
+def test_what_the_store_refuses_is_not_imported(size_bytes: int, tmp_path: Path) -> None:
+    with (tmp_path / "file").open("wb") as file:
+        file.truncate(size_bytes)
+    with pytest.raises(OSError, match="no space"):
+        import_path(tmp_path / "file", Full())
+
+
+def test_an_import_that_keeps_nothing_tells_the_cid(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(content(3_000_000))
+    kept = import_path(tmp_path / "file", MemoryBlockstore())
+    assert import_path(tmp_path / "file", Forgotten()) == kept
+    assert import_stream(Trickle(content(3_000_000)), Forgotten()) == kept
+
+
+def test_modes_and_times_are_kept_only_if_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "f").write_bytes(b"x")
+    (tmp_path / "d" / "l").symlink_to("f")
+    plain = import_path(tmp_path / "d", Forgotten())
+    (tmp_path / "d" / "f").chmod(0o600)
+    assert import_path(tmp_path / "d", Forgotten()) == plain
+    mode, mtime = replace(UNIXFS_V1_2025, keep_mode=True), replace(UNIXFS_V1_2025, keep_mtime=True)
+    with_mode = import_path(tmp_path / "d", Forgotten(), mode)
+    os.utime(tmp_path / "d" / "l", ns=(0, 1), follow_symlinks=False)
+    assert import_path(tmp_path / "d", Forgotten(), mode) == with_mode
+    with_mtime = import_path(tmp_path / "d", Forgotten(), mtime)
+    os.utime(tmp_path / "d" / "l", ns=(0, 2), follow_symlinks=False)
+    assert len({plain, with_mode, with_mtime, import_path(tmp_path / "d", Forgotten(), mtime)}) == 4
