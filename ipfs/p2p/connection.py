@@ -78,6 +78,7 @@ class Connection(asyncio.BufferedProtocol):
         self._room = asyncio.Event()
         self._is_paused = False
         self._is_flush_due = False
+        self._is_leaving = False
         self._is_sign_of_life_due = False
         self._deadline: asyncio.TimerHandle | None = None
         self._buffer = memoryview(bytearray(READ_BYTES))
@@ -126,6 +127,13 @@ class Connection(asyncio.BufferedProtocol):
         return self._fault
 
     @property
+    def has_broken(self) -> bool:
+        """Whether it ended though neither side wanted that: it may be worth another."""
+        was_wanted = self._is_leaving or self._session.is_peer_leaving
+        is_cut = isinstance(self._fault, PeerError | ConnectionAbortedError)
+        return self.is_upgraded and self.has_ended and not was_wanted and not is_cut
+
+    @property
     def has_ended(self) -> bool:
         """Whether the connection is over, or about to be."""
         return self._ended.is_set() or self._transport.is_closing()
@@ -156,6 +164,7 @@ class Connection(asyncio.BufferedProtocol):
         """Say goodbye and close once all is sent; `wait_ended` tells when."""
         if self.has_ended:
             return
+        self._is_leaving = True
         if self._upgraded is not None:
             self._session.go_away(reason)
             while outgoing := self._session.take_outgoing():

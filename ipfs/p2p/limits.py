@@ -68,6 +68,9 @@ class NetworkLimits:
     goodbye_seconds: float = 1.0
     """How long a closing connection may take to send what is due."""
 
+    redial_seconds: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0, 4.0)
+    """Pauses between attempts to replace a connection of ours that broke; then it is given up."""
+
     keepalive_seconds: float = 30.0
     """Between two Yamux pings; a ping unanswered at the next one ends the connection."""
 

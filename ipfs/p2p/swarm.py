@@ -202,8 +202,10 @@ class Swarm:
         self._roster.relieve()
 
     def connection_ended(self, connection: Connection) -> None:
-        """Forget it."""
+        """Forget it, or replace one that we had dialled and that broke."""
         self._roster.remove(connection)
+        if connection.has_broken and not connection.is_inbound:
+            self._spawn(self._redial(connection.peer_id))
         log.debug("a connection ended: %s", connection.fault)
 
     # Outbound: dial, open.
@@ -242,6 +244,16 @@ class Swarm:
             lambda address: self._attempt(peer_id, address),
             stagger_seconds=self._limits.dial_stagger_seconds,
         )
+
+    async def _redial(self, peer_id: PeerId) -> None:
+        """Be connected again, so that the peer can reach us where it cannot dial us."""
+        for pause_s in self._limits.redial_seconds:
+            try:
+                await self._connection_to(peer_id)
+            except PeerUnreachable:
+                await asyncio.sleep(pause_s)
+            else:
+                return
 
     async def _attempt(self, peer_id: PeerId, address: Multiaddr) -> str | None:
         """Dial one address; return why it failed, or None."""

@@ -298,6 +298,20 @@ async def test_an_announced_address_is_told_in_place_of_the_sockets() -> None:
         assert host.addresses == (public,)
 
 
+@pytest.mark.parametrize("listen", ["/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/tcp/0/ws"])
+async def test_who_listens_on_all_interfaces_tells_the_address_of_each(listen: str) -> None:
+    async with (
+        Swarm(Identity.generate(), listen=[Multiaddr.parse(listen)]) as host,
+        Swarm(Identity.generate()) as other,
+    ):
+        assert not [address for address in host.addresses if "0.0.0.0" in str(address)]
+        *_, loopback = host.addresses
+        assert loopback.parts[0].value == "127.0.0.1", "it is of use to this machine alone"
+        for address in host.addresses:
+            await other.connect(PeerAddress(host.peer_id, (address,)))
+        assert other.connected_peers() == (host.peer_id,)
+
+
 async def test_an_address_that_is_taken_or_of_another_kind_is_not_listened_on() -> None:
     async with Swarm(Identity.generate(), listen=[LOOPBACK]) as first:
         with pytest.raises(OSError, match="in use"):
