@@ -13,7 +13,7 @@ from chain.errors import LedgerError
 from chain.invariants import violations
 from chain.merkle import state_root
 from chain.randomness import beacon_message
-from chain.store import DATABASE_NAME, LedgerStore
+from chain.store import LedgerStore, database_url
 from chain.units import Epoch
 from chain.verdicts import Answers, Question, holds
 from chain.view import Entity, Judge, MemoryLedger, Statement, Stored, Transition
@@ -93,13 +93,17 @@ def audit(history: History) -> AuditReport:
         raise AuditFailed(epoch, f"the store can't be read: {error}") from error
 
 
-def audit_folder(folder: Path) -> AuditReport:
-    """Audit the SQLite ledger in a node's data folder; it may be running. Raises `AuditFailed`."""
-    path = folder / DATABASE_NAME
-    if not path.exists():
-        raise AuditFailed(Epoch(0), f"there is no ledger at {path}")
-    store = LedgerStore(f"sqlite:///{path}")
+def audit_folder(folder: Path, *, configured_url: str | None = None) -> AuditReport:
+    """Audit the ledger of a node's data folder; it may be running.
+
+    configured_url:  the `database_url` of its settings; None: SQLite in the folder
+
+    Raises `AuditFailed`, `OtherSchema`.
+    """
+    store = LedgerStore(database_url(folder, configured_url))
     try:
+        if not store.has_tables():
+            raise AuditFailed(Epoch(0), f"there is no ledger at {store}")
         with store.reading() as history:
             return audit(history)
     finally:

@@ -23,7 +23,7 @@ from chain.keys import Address
 from chain.mempool import Mempool, Pending
 from chain.messages import Message, SignedMessage
 from chain.sql_ledger import SqlLedger
-from chain.store import DATABASE_NAME, LedgerStore
+from chain.store import LedgerStore, database_url
 from chain.submission import Submission
 from chain.units import Epoch
 from chain.verdicts import Answers, Question, holds
@@ -312,14 +312,14 @@ async def run_node(
 
     on_ready:  called once, with the URL, when the node answers
 
-    Raises `FolderLocked`, `KeysLost`, `KeyFileOpen`; `OSError` if the port is taken.
+    Raises `FolderLocked`, `KeysLost`, `KeyFileOpen`, `OtherSchema`; `OSError` if the port is taken.
     """
     from chain.api import create_app
 
     if not __debug__:
         raise RuntimeError("holdfast does not run under -O: its asserts guard money")
     with locked(folder):
-        store = LedgerStore(config.database_url or f"sqlite:///{folder / DATABASE_NAME}")
+        store = LedgerStore(database_url(folder, config.database_url))
         try:
             store.create_tables()
             now = wall_clock_milliseconds()

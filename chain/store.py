@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -23,6 +24,7 @@ from chain.deal import Deal, Reservation
 from chain.errors import NotFound
 from chain.keys import Address
 from chain.merkle import state_root
+from chain.schema import has_tables, make_tables
 from chain.units import Epoch, ProviderId
 from chain.view import Entity, Stored, Transition
 from ipfs.block import Block
@@ -31,6 +33,9 @@ from proofs import beacon
 
 DATABASE_NAME: Final = "ledger.sqlite"
 """In a node's data folder, unless its settings name another database."""
+
+SCHEMA_VERSION: Final = 1
+"""Goes up with every change of the tables, or of what the records in them look like."""
 
 _NAMING: Final = {
     "ix": "ix_%(column_0_label)s",
@@ -273,6 +278,11 @@ class LedgerTransaction:
             self._session.connection().execute(insert(table), rows)
 
 
+def database_url(folder: Path, configured_url: str | None) -> str:
+    """Return where a ledger with this data folder is kept, as a SQLAlchemy URL."""
+    return configured_url or f"sqlite:///{folder / DATABASE_NAME}"
+
+
 class LedgerStore:
     """The ledger's unit of work: everything inside `transaction` happens, or none of it.
 
@@ -288,9 +298,20 @@ class LedgerStore:
             event.listen(self._engine, "begin", _begin_sqlite)
         self._writing = self._engine.execution_options(**{_IS_WRITING: True})
 
+    def __str__(self) -> str:
+        """Return where it is, without a password."""
+        return self._engine.url.render_as_string(hide_password=True)
+
     def create_tables(self) -> None:
-        """Make the tables that are missing."""
-        LedgerTable.metadata.create_all(self._writing)
+        """Make the tables if there are none. Raises `OtherSchema`."""
+        make_tables(self._writing, LedgerTable.metadata, version=SCHEMA_VERSION)
+
+    def has_tables(self) -> bool:
+        """Whether there is a ledger to read; looking for it makes none. Raises `OtherSchema`."""
+        url = self._engine.url
+        if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
+            return False
+        return has_tables(self._engine, LedgerTable.metadata, version=SCHEMA_VERSION)
 
     @contextmanager
     def transaction(self) -> Iterator[LedgerTransaction]:

@@ -46,7 +46,10 @@ def serve(
 def audit(
     folder: Annotated[
         Path | None,
-        typer.Argument(help="The ledger's data folder. Default: this user's.", show_default=False),
+        typer.Argument(
+            help="Folder of a ledger in SQLite. Default: this user's, as ledger.toml says.",
+            show_default=False,
+        ),
     ] = None,
     home: HomeOption = None,
     as_json: JsonFlag = False,
@@ -58,9 +61,14 @@ def audit(
 
         from chain.amount import format_amount
         from chain.audit import audit_folder
+        from chain.config import LedgerConfig, load_toml
 
-        where = folder or Home.find(home).folder("ledger")
-        report = await asyncio.to_thread(audit_folder, where)
+        where, url = folder, None
+        if where is None:
+            here = Home.find(home)
+            where = here.folder("ledger")
+            url = load_toml(here.toml("ledger"), LedgerConfig).database_url
+        report = await asyncio.to_thread(audit_folder, where, configured_url=url)
         rows: list[tuple[str, object]] = [
             ("messages", report.messages),
             ("proofs checked again", report.verdicts_checked),

@@ -1,13 +1,18 @@
 """What only the client knows: the proposals it signed, so that an interrupted store goes on."""
 
 from pathlib import Path
+from typing import Final
 
 from sqlalchemy import MetaData
 from sqlalchemy.orm import registry
 from sqlmodel import Field, Session, SQLModel, create_engine, select
 
+from chain.schema import make_tables
 from ipfs.cid import CID
 from market.messages import SignedProposal
+
+SCHEMA_VERSION: Final = 1
+"""Goes up with every change of the tables, or of what the records in them look like."""
 
 
 class ClientTable(SQLModel, registry=registry(metadata=MetaData())):
@@ -25,12 +30,15 @@ class ProposalRow(ClientTable, table=True):
 
 
 class ClientStore:
-    """The client's memory, in one SQLite file."""
+    """The client's memory, in one SQLite file.
+
+    Raises `OtherSchema` for a file that another version made.
+    """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._engine = create_engine(f"sqlite:///{path}")
-        ClientTable.metadata.create_all(self._engine)
+        make_tables(self._engine, ClientTable.metadata, version=SCHEMA_VERSION)
 
     def remember(self, signed: SignedProposal) -> None:
         """Keep a proposal; it is on the disk when this returns."""

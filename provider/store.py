@@ -9,6 +9,7 @@ from sqlalchemy import Connection, MetaData, event
 from sqlalchemy.orm import registry
 from sqlmodel import Field, Session, SQLModel, col, create_engine, func, select
 
+from chain.schema import make_tables
 from chain.units import SectorNumber
 from ipfs.cid import CID
 from proofs.parameters import ProofType
@@ -20,6 +21,9 @@ _NAMING: Final = {
     "pk": "pk_%(table_name)s",
 }
 _T = TypeVar("_T")
+
+SCHEMA_VERSION: Final = 1
+"""Goes up with every change of the tables, or of what the records in them look like."""
 
 
 class ProviderTable(SQLModel, registry=registry()):
@@ -49,8 +53,9 @@ class SectorPlanRow(ProviderTable, table=True):
 class ProviderStore:
     """Promises and sector plans; whatever a call has changed is durable when it returns.
 
-    url:  a SQLAlchemy URL; tables that are missing are made
+    url:  a SQLAlchemy URL; an empty database gets its tables
 
+    Raises `OtherSchema` for a database that another version made.
     One process at a time: the daemon's lock on its folder sees to that.
     """
 
@@ -59,7 +64,7 @@ class ProviderStore:
         if self._engine.dialect.name == "sqlite":
             event.listen(self._engine, "connect", _prepare_sqlite)
             event.listen(self._engine, "begin", _begin_immediately)
-        ProviderTable.metadata.create_all(self._engine)
+        make_tables(self._engine, ProviderTable.metadata, version=SCHEMA_VERSION)
 
     def close(self) -> None:
         """Close every connection."""

@@ -11,7 +11,8 @@ import pytest_asyncio
 from chain.audit import AuditFailed, audit_folder
 from chain.block import LedgerBlock, SignedHeader
 from chain.messages import Transfer
-from chain.store import DATABASE_NAME
+from chain.schema import OtherSchema
+from chain.store import DATABASE_NAME, LedgerStore
 from chain.units import Atto
 from tests.support.nodes import SOME_ATTO, SealingProvider, stepped_ledger
 
@@ -112,6 +113,33 @@ async def test_an_operator_who_signs_another_history_is_found(honest: Path, tmp_
 
 
 def test_where_there_is_no_ledger_none_is_made(tmp_path: Path) -> None:
-    with pytest.raises(AuditFailed, match="no ledger"):
-        audit_folder(tmp_path)
+    elsewhere = f"sqlite:///{tmp_path / 'elsewhere.sqlite'}"
+    for url in (None, elsewhere):
+        with pytest.raises(AuditFailed, match="no ledger"):
+            audit_folder(tmp_path, configured_url=url)
     assert list(tmp_path.iterdir()) == []
+    (tmp_path / "elsewhere.sqlite").touch()
+    with pytest.raises(AuditFailed, match="no ledger"):
+        audit_folder(tmp_path, configured_url=elsewhere)
+
+
+async def test_a_ledger_is_audited_where_its_settings_keep_it(honest: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere.sqlite"
+    shutil.copy(honest / DATABASE_NAME, elsewhere)
+    (tmp_path / "empty").mkdir()
+    report = audit_folder(tmp_path / "empty", configured_url=f"sqlite:///{elsewhere}")
+    assert report == audit_folder(honest)
+
+
+async def test_a_store_of_another_version_is_refused_by_name(honest: Path) -> None:
+    with tampered(honest, "newer") as disk:
+        disk.execute("UPDATE schema_version SET version = version + 1")
+    with tampered(honest, "without") as disk:
+        disk.execute("DROP TABLE schema_version")
+    for name, said in (("newer", "version 2"), ("without", "of no version")):
+        with pytest.raises(OtherSchema, match=said):
+            audit_folder(honest.with_name(name))
+        store = LedgerStore(f"sqlite:///{honest.with_name(name) / DATABASE_NAME}")
+        with pytest.raises(OtherSchema, match="this one reads 1"):
+            store.create_tables()
+        store.close()

@@ -1,11 +1,13 @@
 """What the store has taken it still has after a restart; numbers are given out once."""
 
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy.exc import IntegrityError
 
+from chain.schema import OtherSchema
 from chain.units import Epoch, SectorNumber
 from proofs.parameters import ProofType
 from provider.promise import Commitments
@@ -82,3 +84,11 @@ async def test_a_cleared_sectors_deals_may_be_given_another_number(store: Provid
     await store.change_plan(first.number, is_cleared=True)
     second = await store.assign(cids, SMALL, above=None)
     assert second.number > first.number
+
+
+def test_a_store_of_another_version_is_refused_by_name(url: str, store: ProviderStore) -> None:
+    with sqlite3.connect(url.removeprefix("sqlite:///")) as disk:
+        disk.execute("UPDATE schema_version SET version = 99")
+    disk.close()
+    with pytest.raises(OtherSchema, match="version 99"):
+        ProviderStore(url)

@@ -1,0 +1,50 @@
+"""Which version of its tables a database was made with: another version is refused by name."""
+
+from typing import Final
+
+from sqlalchemy import Column, Engine, Integer, MetaData, Table, insert, inspect, select
+
+_VERSIONS: Final = Table("schema_version", MetaData(), Column("version", Integer, nullable=False))
+
+
+class OtherSchema(Exception):
+    """The database was made by another version of this program, whose records may not be ours.
+
+    found:  its version; None: it was made before versions were written down
+    """
+
+    code = "other-schema"
+
+    def __init__(self, database: str, *, found: int | None, needed: int) -> None:
+        super().__init__(
+            f"{database} was made by another version of holdfast: its schema is "
+            f"{'of no version' if found is None else f'version {found}'}, this one reads {needed}"
+        )
+        self.database = database
+        self.found = found
+        self.needed = needed
+
+
+def has_tables(engine: Engine, tables: MetaData, *, version: int) -> bool:
+    """Whether the database was made with this version of the tables. Raises `OtherSchema`."""
+    with engine.connect() as connection:
+        names = set(inspect(connection).get_table_names())
+        is_versioned = _VERSIONS.name in names
+        found = connection.scalar(select(_VERSIONS.c.version)) if is_versioned else None
+    if found is None and not names & tables.tables.keys():
+        return False
+    if found != version:
+        database = engine.url.render_as_string(hide_password=True)
+        raise OtherSchema(database, found=found, needed=version)
+    return True
+
+
+def make_tables(engine: Engine, tables: MetaData, *, version: int) -> None:
+    """Make the tables in a database that has none. Raises `OtherSchema`."""
+    is_new = not has_tables(engine, tables, version=version)
+    with engine.begin() as connection:
+        if is_new:
+            # The version comes first: tables without one would be refused after a crash.
+            _VERSIONS.create(connection, checkfirst=True)
+            connection.execute(insert(_VERSIONS).values(version=version))
+        tables.create_all(connection)
