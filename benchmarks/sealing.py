@@ -10,6 +10,7 @@ import resource
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
 from statistics import median
@@ -19,7 +20,8 @@ import numpy as np
 from benchmarks.unit import compression_seconds, measure
 from proofs import kernels, porep, post
 from proofs.graph import Graph
-from proofs.kernels.parents import parents
+from proofs.hashing import NODE_BYTES
+from proofs.kernels.arrays import working_nodes
 from proofs.merkle import build_rows
 from proofs.parameters import ProofParameters, ProofType
 from proofs.piece import CommPHasher, PieceCommitment, comm_d
@@ -35,26 +37,28 @@ NODES = 1 << 18
 TICKET, SEED, CHAIN = bytes(32), b"\1" * 32, b"benchmark"
 
 
-def measure_kernels() -> None:
-    parameters = parameters_of(ProofType.SDR_8MIB)
-    graph = Graph(parameters.node_count, parameters.porep_id)
-    payload = np.frombuffer(Random(1).randbytes(NODES // 4 * 127), np.uint8)
-    leaves = np.empty((NODES, 32), np.uint8)
-    kernels.level().pad(payload, leaves.reshape(-1))
-    rows = np.concatenate([parents(graph, at, 1 << 14) for at in range(0, NODES, 1 << 14)])
-    layer, header = np.zeros((NODES, 32), np.uint8), label_header(bytes(32), 2)
-    level = kernels.level()
+def measure_kernels(parameters: ProofParameters) -> None:
+    """Measure the kernels in the middle of a sector, whose two layers are in memory whole."""
+    graph, level = Graph(parameters.node_count, parameters.porep_id), kernels.level()
+    previous, layer = (working_nodes(parameters.node_count) for _ in range(2))
+    previous[:], layer[:] = 7, 7
+    first, count = parameters.node_count * 3 // 4, min(parameters.node_count // 4, NODES)
+    rows, header = level.parents(graph, first, count), label_header(bytes(32), 2)
+    columns = np.ones((count, NODE_BYTES * parameters.layers), np.uint8)
+    target = np.empty((count, NODE_BYTES), np.uint8)
 
-    print(f"{'kernel':24}{'ns a node':>12}{'L a node':>12}")
-    for name, work in (
-        ("fr32 pad", lambda: level.pad(payload, layer.reshape(-1))),
-        ("tree, whole", lambda: build_rows(leaves)),
-        ("parents", lambda: [parents(graph, at, 1 << 14) for at in range(0, NODES, 1 << 14)]),
-        ("labels", lambda: level.label_nodes(header, 1, rows[1:], leaves, layer)),
+    print(f"{'kernel':24}{'ns a node':>12}{'L a node':>12}{'best':>12}{'limit / best':>14}")
+    for name, limit, work in (
+        ("tree, whole", 2, lambda: build_rows(previous[:count])),
+        ("columns", None, lambda: level.hash_messages(columns, target)),
+        ("parents", None, lambda: level.parents(graph, first, count)),
+        ("labels, one chain", 20, lambda: level.label_nodes(header, first, rows, previous, layer)),
     ):
         found = measure(work)
-        nanoseconds, units = found.core_seconds / NODES * 1e9, found.units / NODES
-        print(f"{name:24}{nanoseconds:12.1f}{units:12.2f}", flush=True)
+        nanoseconds = found.core_seconds / count * 1e9
+        units, least = found.units / count, found.units_min / count
+        share = f"{limit / least:14.2f}" if limit else ""
+        print(f"{name:24}{nanoseconds:12.1f}{units:12.2f}{least:12.2f}{share}", flush=True)
 
 
 class Clock:
@@ -102,7 +106,8 @@ def measure_sector(parameters: ProofParameters, folder: Path) -> None:
         provider_id=1, sector_number=1, ticket=TICKET, comm_d=commitment,
         porep_id=parameters.porep_id,
     )  # fmt: skip
-    found = seal(parameters, replica, data_path, sealed, clock.progress)
+    with ThreadPoolExecutor(2) as pool:
+        found = seal(parameters, replica, data_path, sealed, clock.progress, pool)
     clock.lap("seal: sync")
     assert found.comm_d == commitment
     print(f"{'disk while sealing':24}{size_mib(sealed):12} MiB")
@@ -158,9 +163,9 @@ def main() -> None:
     chosen = parser.parse_args()
     seconds = median(compression_seconds() for _ in range(7))
     print(f"L = {seconds * 1e9:.1f} ns; kernels: {kernels.chosen()}\n")
-    measure_kernels()
+    parameters = parameters_of(SECTOR_SIZES[chosen.sector_size])
+    measure_kernels(parameters)
     with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
-        parameters = parameters_of(SECTOR_SIZES[chosen.sector_size])
         measure_sector(parameters, Path(folder))
 
 

@@ -1,10 +1,11 @@
 """Sealing: data → labels → replica → commitments, and back. Disk-oriented, chunk by chunk."""
 
 import errno
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import BinaryIO, Final, TypeAlias
+from typing import BinaryIO, Final
 
 import numpy as np
 
@@ -12,12 +13,13 @@ from proofs import kernels
 from proofs.fr32 import QUAD_PADDED_BYTES, QUAD_PAYLOAD_BYTES
 from proofs.graph import Graph
 from proofs.hashing import NODE_BYTES, comm_r
+from proofs.journal import Journal
 from proofs.kernels import field
-from proofs.kernels.arrays import NodeArray
-from proofs.kernels.parents import parents
+from proofs.kernels.arrays import NodeArray, working_nodes
+from proofs.labelling import Progress, Stage, label_layer
 from proofs.merkle import as_nodes, fill_upper_rows
-from proofs.parameters import BASE_DEGREE, ProofParameters
-from proofs.replica import label, label_header
+from proofs.parameters import ProofParameters
+from proofs.pool import HERE, Pool
 from proofs.sealed import (
     REPLICA,
     TREE_C,
@@ -27,29 +29,17 @@ from proofs.sealed import (
     SealedCommitments,
     WrongSector,
     create_nodes,
+    find_manifest,
     layer_name,
     open_nodes,
     read_manifest,
+    read_nodes,
     write_manifest,
+    write_nodes,
 )
-
-Progress: TypeAlias = Callable[[str, int, int], None]
-"""Told the name of the stage, how many nodes of it are done, and of how many."""
 
 _CHUNK_NODES: Final = 1 << 14
 _CHUNK_QUADS: Final = 1 << 13
-
-
-class _Stage:
-    """Counts one stage's nodes for whoever watches."""
-
-    def __init__(self, name: str, total: int, progress: Progress | None) -> None:
-        self._name, self._total, self._done, self._progress = name, total, 0, progress
-
-    def advance(self, count: int) -> None:
-        self._done += count
-        if self._progress:
-            self._progress(self._name, self._done, self._total)
 
 
 def write_sector_data(
@@ -101,67 +91,91 @@ def seal(
     data_path: Path,
     folder: Path,
     progress: Progress | None = None,
+    pool: Pool = HERE,
 ) -> SealedCommitments:
     """Seal a sector's padded data into a folder; returns at once if it holds that sector whole.
 
-    A sector torn by a crash has no manifest and is begun again.
+    Killed at any moment, it goes on from the last file that was whole (`journal.py`).
+
+    pool:  finds parents and writes layers down meanwhile; two threads do both
 
     Raises: `WrongSector` if the folder holds another one, `OSError` from the disk.
     """
-    manifest = read_manifest(folder)
+    manifest = find_manifest(folder)
     if manifest is not None:
         if (manifest.proof_type, manifest.replica_id) != (parameters.proof_type, replica_id):
             raise WrongSector(f"{folder} holds another sector")
         return manifest.commitments
     folder.mkdir(parents=True, exist_ok=True)
-    commitments = _seal_files(parameters, replica_id, data_path, folder, progress)
+    journal = Journal(folder, parameters.proof_type, replica_id)
+    comm_d = _commit_data(parameters, data_path, folder, journal, progress)
+    _label_layers(parameters, replica_id, folder, journal, progress, pool)
+    comm_c = _encode_and_commit_columns(parameters, folder, journal, progress)
+    comm_r_last = _commit_replica(parameters, folder, journal, progress)
+    commitments = SealedCommitments(comm_d, comm_c, comm_r_last, comm_r(comm_c, comm_r_last))
     write_manifest(folder, Manifest(parameters.proof_type, replica_id, commitments))
     return commitments
 
 
-def _seal_files(
+def _commit_data(
     parameters: ProofParameters,
-    replica_id: bytes,
     data_path: Path,
     folder: Path,
+    journal: Journal,
     progress: Progress | None,
-) -> SealedCommitments:
-    comm_d = _commit_data(parameters, data_path, folder, progress)
-    _label_layers(parameters, replica_id, folder, progress)
-    comm_c = _encode_and_commit_columns(parameters, folder, progress)
-    tree_r_last = create_nodes(folder / TREE_R_LAST, parameters.node_count - 1)
-    comm_r_last = _commit(open_nodes(folder / REPLICA), tree_r_last, "tree R", progress)
-    return SealedCommitments(comm_d, comm_c, comm_r_last, comm_r(comm_c, comm_r_last))
-
-
-def _commit_data(
-    parameters: ProofParameters, data_path: Path, folder: Path, progress: Progress | None
 ) -> bytes:
-    count = parameters.node_count
-    tree_d = create_nodes(folder / TREE_D, 2 * count - 1)
-    _copy_data(open_nodes(data_path), tree_d[:count])
-    return _commit(tree_d[:count], tree_d[count:], "tree D", progress)
+    if not journal.holds(TREE_D):
+        count = parameters.node_count
+        tree_d = create_nodes(folder / TREE_D, 2 * count - 1)
+        _copy_data(open_nodes(data_path), tree_d[:count])
+        _commit(tree_d[:count], tree_d[count:], "tree D", progress)
+        journal.enter(TREE_D)
+    return _last_node(folder / TREE_D)
 
 
 def _label_layers(
-    parameters: ProofParameters, replica_id: bytes, folder: Path, progress: Progress | None
+    parameters: ProofParameters,
+    replica_id: bytes,
+    folder: Path,
+    journal: Journal,
+    progress: Progress | None,
+    pool: Pool,
 ) -> None:
-    """Label every layer. Two are mapped at a time: a map counts as memory until it goes."""
-    graph = Graph(parameters.node_count, parameters.porep_id)
-    previous = None
+    """Label the layers that are not whole on the disk. Two are in memory at a time."""
+    count, graph = parameters.node_count, Graph(parameters.node_count, parameters.porep_id)
+    previous: NodeArray | None = None
+    layer = written = None
     for number in range(1, parameters.layers + 1):
-        layer = create_nodes(folder / layer_name(number), parameters.node_count)
-        label_layer(graph, replica_id, number, previous, layer, progress)
-        previous = layer
+        name = layer_name(number)
+        if previous is None and journal.holds(name):
+            continue
+        if previous is None and number > 1:
+            previous = working_nodes(count)
+            read_nodes(folder / layer_name(number - 1), previous)
+        layer = working_nodes(count) if layer is None else layer
+        label_layer(graph, replica_id, number, previous, layer, progress, pool)
+        if written is not None:
+            written.result()
+        written = pool.submit(_write_layer, journal, folder, name, layer)
+        previous, layer = layer, previous
+    if written is not None:
+        written.result()
+
+
+def _write_layer(journal: Journal, folder: Path, name: str, layer: NodeArray) -> None:
+    write_nodes(folder / name, layer)
+    journal.enter(name)
 
 
 def _encode_and_commit_columns(
-    parameters: ProofParameters, folder: Path, progress: Progress | None
+    parameters: ProofParameters, folder: Path, journal: Journal, progress: Progress | None
 ) -> bytes:
     """Write the replica and the tree over columns; return CommC. Reads layers without maps."""
+    if journal.holds(REPLICA, TREE_C):
+        return _last_node(folder / TREE_C)
     count = parameters.node_count
     tree_c = create_nodes(folder / TREE_C, 2 * count - 1)
-    stage = _Stage("replica and columns", count, progress)
+    stage = Stage("replica and columns", count, progress)
     with ExitStack() as files:
         data, *layers = (
             files.enter_context((folder / name).open("rb"))
@@ -176,7 +190,25 @@ def _encode_and_commit_columns(
             columns = np.stack(labels, axis=1)
             kernels.level().hash_messages(columns.reshape(len(columns), -1), tree_c[chunk])
             stage.advance(len(columns))
-    return _commit(tree_c[:count], tree_c[count:], "tree C", progress)
+    root = _commit(tree_c[:count], tree_c[count:], "tree C", progress)
+    journal.enter(REPLICA, TREE_C)
+    return root
+
+
+def _commit_replica(
+    parameters: ProofParameters, folder: Path, journal: Journal, progress: Progress | None
+) -> bytes:
+    if not journal.holds(TREE_R_LAST):
+        tree_r_last = create_nodes(folder / TREE_R_LAST, parameters.node_count - 1)
+        _commit(open_nodes(folder / REPLICA), tree_r_last, "tree R", progress)
+        journal.enter(TREE_R_LAST)
+    return _last_node(folder / TREE_R_LAST)
+
+
+def _last_node(tree_path: Path) -> bytes:
+    with tree_path.open("rb") as tree:
+        tree.seek(-NODE_BYTES, os.SEEK_END)
+        return tree.read()
 
 
 def _copy_data(data: NodeArray, target: NodeArray) -> None:
@@ -190,38 +222,9 @@ def _copy_data(data: NodeArray, target: NodeArray) -> None:
 
 
 def _commit(leaves: NodeArray, upper: NodeArray, name: str, progress: Progress | None) -> bytes:
-    fill_upper_rows(leaves, upper, _Stage(name, len(upper), progress).advance)
+    fill_upper_rows(leaves, upper, Stage(name, len(upper), progress).advance)
     root: bytes = upper[-1].tobytes()
     return root
-
-
-def label_layer(
-    graph: Graph,
-    replica_id: bytes,
-    layer_number: int,
-    previous: NodeArray | None,
-    layer: NodeArray,
-    progress: Progress | None = None,
-) -> None:
-    """Compute one layer's labels in place.
-
-    layer_number:  from 1
-    previous:      (n, 32), the layer before; None for the first
-    layer:         (n, 32), written
-    """
-    level, header = kernels.level(), label_header(replica_id, layer_number)
-    degree = BASE_DEGREE if previous is None else None
-    stage = _Stage(f"layer {layer_number}", len(layer), progress)
-    layer[0] = as_nodes(label(replica_id, layer_number, 0, ()))[0]
-    for start in range(0, len(layer), _CHUNK_NODES):
-        count = min(_CHUNK_NODES, len(layer) - start)
-        rows = parents(graph, start, count)[:, :degree]
-        # Node 0 has no parents and is labelled above.
-        first = max(start, 1)
-        level.label_nodes(
-            header, first, rows[first - start :], layer if previous is None else previous, layer
-        )
-        stage.advance(count)
 
 
 def unseal(

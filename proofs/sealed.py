@@ -6,6 +6,7 @@ tree_r_last      the n - 1 nodes above the replica
 tree_d           2n - 1 nodes: the data and the tree above it      } until the replication
 tree_c           2n - 1 nodes: column hashes and the tree above    } is proven
 layer-1 …        n labels each                                     }
+journal.json     which of these were whole when (`journal.py`)     }
 """
 
 import errno
@@ -28,6 +29,10 @@ REPLICA: Final = "replica"
 TREE_R_LAST: Final = "tree_r_last"
 TREE_D: Final = "tree_d"
 TREE_C: Final = "tree_c"
+JOURNAL: Final = "journal.json"
+
+_PART_BYTES: Final = 64 << 20
+"""Of one read or write, so that a signal is not kept waiting."""
 
 
 class WrongSector(ValueError):
@@ -58,10 +63,25 @@ def layer_name(layer: int) -> str:
     return f"layer-{layer}"
 
 
+class DamagedManifest(OSError):
+    """What the disk gave back is no manifest: it was written whole or not at all."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(errno.EIO, "the manifest is damaged", str(path))
+
+
+def find_manifest(folder: Path) -> Manifest | None:
+    """Return the manifest, None while the sector isn't whole, or if it must be sealed again."""
+    try:
+        return read_manifest(folder)
+    except DamagedManifest:
+        return None
+
+
 def read_manifest(folder: Path) -> Manifest | None:
     """Return the manifest, or None while the sector isn't whole.
 
-    Raises: `OSError` from the disk, or if what it gave back is no manifest.
+    Raises: `DamagedManifest`, `OSError` from the disk.
     """
     path = folder / MANIFEST
     try:
@@ -74,17 +94,16 @@ def read_manifest(folder: Path) -> Manifest | None:
         proof_type = ProofType(fields["proof_type"])
         replica_id, *commitments = (bytes.fromhex(fields[name]) for name in names)
     except (ValueError, LookupError, TypeError) as error:
-        # Written whole or not at all, so no crash of ours leaves one like this.
-        raise OSError(errno.EIO, "the manifest is damaged", str(path)) from error
+        raise DamagedManifest(path) from error
     if any(len(node) != NODE_BYTES for node in (replica_id, *commitments)):
-        raise OSError(errno.EIO, "the manifest is damaged", str(path))
+        raise DamagedManifest(path)
     return Manifest(proof_type, replica_id, SealedCommitments(*commitments))
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Declare the folder whole: its files reach the disk first, the manifest after, or not."""
     for path in folder.iterdir():
-        _sync(path)
+        sync(path)
     commitments = manifest.commitments
     fields = {
         "proof_type": manifest.proof_type,
@@ -94,15 +113,21 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
         "comm_r_last": commitments.comm_r_last.hex(),
         "comm_r": commitments.comm_r.hex(),
     }
-    unfinished = folder / f"{MANIFEST}.new"
-    unfinished.write_text(json.dumps(fields, indent=2) + "\n")
-    _sync(unfinished)
-    unfinished.rename(folder / MANIFEST)
-    _sync(folder)
-    _sync(folder.parent)
+    replace_file(folder / MANIFEST, json.dumps(fields, indent=2))
+    sync(folder.parent)
 
 
-def _sync(path: Path) -> None:
+def replace_file(path: Path, text: str) -> None:
+    """Make a file say something, durably; after a crash it says the old or the new."""
+    unfinished = path.with_name(f"{path.name}.new")
+    unfinished.write_text(text + "\n")
+    sync(unfinished)
+    unfinished.rename(path)
+    sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Put a file or folder to the disk for good."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -123,6 +148,25 @@ def create_nodes(path: Path, count: int) -> NodeArray:
         else:
             file.truncate(size_bytes)
     return np.memmap(path, np.uint8, "r+", shape=(count, NODE_BYTES))
+
+
+def write_nodes(path: Path, nodes: NodeArray) -> None:
+    """Write nodes to a file of their own."""
+    with path.open("wb", buffering=0) as file:
+        left = nodes.data.cast("B")
+        while left:
+            left = left[file.write(left[:_PART_BYTES]) :]
+
+
+def read_nodes(path: Path, nodes: NodeArray) -> None:
+    """Fill nodes from a file of as many. Raises: `OSError` from the disk, or if it is shorter."""
+    with path.open("rb", buffering=0) as file:
+        left = nodes.data.cast("B")
+        while left:
+            length = file.readinto(left[:_PART_BYTES])
+            if not length:
+                raise OSError(errno.EIO, "the file is cut short", str(path))
+            left = left[length:]
 
 
 def open_nodes(path: Path) -> NodeArray:
@@ -206,5 +250,5 @@ def open_tree(path: Path, leaf_count: int) -> Iterator[list[StoredRow]]:
 def drop_proving_cache(folder: Path, parameters: ProofParameters) -> None:
     """Delete what only the proof of replication needs, once it is settled."""
     layers = (layer_name(layer) for layer in range(1, parameters.layers + 1))
-    for name in (TREE_D, TREE_C, *layers):
+    for name in (JOURNAL, TREE_D, TREE_C, *layers):
         (folder / name).unlink(missing_ok=True)

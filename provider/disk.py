@@ -22,7 +22,7 @@ from proofs import registry
 from proofs.parameters import ProofParameters
 from proofs.piece import CommPHasher, PieceCommitment, layout
 from proofs.post import WindowStatement
-from proofs.sealed import drop_proving_cache, read_manifest
+from proofs.sealed import drop_proving_cache, find_manifest
 from provider.blocks import free_blocks
 
 
@@ -65,7 +65,7 @@ class SectorDisk:
 
         def stage() -> StagedSector:
             folder = self.replica_folder(number)
-            manifest = read_manifest(folder)
+            manifest = find_manifest(folder)
             if manifest is not None and manifest.replica_id != replica_id:
                 shutil.rmtree(folder)
             staging = self._staging_folder(number)

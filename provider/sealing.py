@@ -1,7 +1,7 @@
 """Sealing and proving replication in processes of their own: they take minutes of a core.
 
 A worker lives as long as the pool, ends with its parent however that ends, and is killed when
-the task that waits for it is cancelled: sealing starts over from what is whole on the disk.
+the task that waits for it is cancelled: sealing goes on from what is whole on the disk.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import connection
 from pathlib import Path
@@ -22,7 +23,7 @@ from proofs import registry
 from proofs.parameters import ProofParameters
 from proofs.porep import PorepStatement
 from proofs.seal import seal, write_sector_data
-from proofs.sealed import SealedCommitments, read_manifest
+from proofs.sealed import SealedCommitments, find_manifest
 from provider.disk import StagedSector
 
 _SPAWN: Final = multiprocessing.get_context("spawn")
@@ -55,11 +56,15 @@ class SealJob:
     def run(self, report: Callable[[str, int, int], None]) -> SealedCommitments:
         """Do it, in a worker."""
         staged = self.staged
-        if read_manifest(staged.folder) is None:
+        if find_manifest(staged.folder) is None:
             write_sector_data(
                 staged.pieces, self.parameters.sector_size_bytes, target=staged.data_path
             )
-        return seal(self.parameters, self.replica_id, staged.data_path, staged.folder, report)
+        # One finds parents while labels are made, the other writes the layer before to the disk.
+        with ThreadPoolExecutor(2) as pool:
+            return seal(
+                self.parameters, self.replica_id, staged.data_path, staged.folder, report, pool
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import os
 from functools import cache
 from typing import Final, Protocol
 
+from proofs.graph import Graph
 from proofs.kernels import hashlib_level
 from proofs.kernels.arrays import ByteArray, NodeArray, ParentArray
 
@@ -20,6 +21,7 @@ class Level(Protocol):
 
     def pad(self, payload: ByteArray, target: ByteArray) -> None: ...
     def unpad(self, padded: ByteArray, target: ByteArray) -> None: ...
+    def parents(self, graph: Graph, first: int, count: int) -> ParentArray: ...
     def hash_pairs(self, source: NodeArray, target: NodeArray) -> None: ...
     def hash_messages(self, messages: ByteArray, target: NodeArray) -> None: ...
     def label_nodes(
@@ -73,9 +75,10 @@ def chosen() -> dict[str, str]:
     Raises `UnknownLevel` when `HOLDFAST_KERNELS` asks for what this machine doesn't have.
     """
     level()
+    rest = "numpy" if level_name() == "hashlib" else "compiled"
     return {
         "sha256-tree": level_name(),
         "labels": level_name(),
-        "fr32": "numpy" if level_name() == "hashlib" else "compiled",
-        "parents": "numpy",
+        "fr32": rest,
+        "parents": rest,
     }

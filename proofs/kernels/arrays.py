@@ -1,5 +1,6 @@
 """The array types that kernels speak, with their shapes."""
 
+import mmap
 from typing import TypeAlias
 
 import numpy as np
@@ -13,3 +14,11 @@ NodeArray: TypeAlias = npt.NDArray[np.uint8]
 
 ParentArray: TypeAlias = npt.NDArray[np.uint32]
 """Shape (n, 14): per node its 6 parents in the same layer, then its 8 in the layer before."""
+
+
+def working_nodes(count: int) -> NodeArray:
+    """Return memory for nodes that are read all over the place: in huge pages, where there are."""
+    memory = mmap.mmap(-1, count * 32)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        memory.madvise(mmap.MADV_HUGEPAGE)
+    return np.frombuffer(memory, np.uint8).reshape(count, 32)

@@ -4,7 +4,6 @@ Each exists in two dialects that share one body, inlined with the dialect as a l
 of uint32 words; a node is 8 of them, little-endian as it lies in memory.
 """
 
-from collections.abc import Callable
 from typing import Any, Final
 
 import numba
@@ -19,6 +18,7 @@ from proofs.kernels.intrinsics import (
     prefetch,
     unpad_quad,
 )
+from proofs.kernels.jit import compiled
 from proofs.parameters import BASE_DEGREE, LABEL_PARENTS
 
 LABEL_BLOCKS: Final = 20
@@ -33,18 +33,6 @@ SCRATCH_WORDS: Final = STATE_WORD + 8
 
 _HEADER_NODE_WORD = HEADER_WORD + 10
 _STATE_END = STATE_WORD + 8
-
-
-def _compiled(function: Callable[..., None]) -> Callable[..., None]:
-    """Compile on the first call and keep the result on disk, if there is a disk to keep it on.
-
-    numba renews what it kept when this file or its target CPU changes, but not when only
-    `intrinsics.py` or the `_ir.py` files do: whoever edits those touches this file too.
-    """
-    try:
-        return numba.njit(cache=True, nogil=True)(function)
-    except RuntimeError:  # numba found no folder that it may write to
-        return numba.njit(nogil=True)(function)
 
 
 @numba.njit(inline="always")
@@ -96,7 +84,41 @@ def _label_nodes(
         _take_digest(scratch[STATE_WORD:_STATE_END], order, layer[first + row])
 
 
-@_compiled
+@numba.njit(inline="always")
+def _hash_rows(
+    sha_ni: Any, blocks: Any, block_count: Any, states: Any, start: Any, order: Any, nodes: Any
+) -> None:
+    """Hash rows of whole blocks, padding included, into truncated nodes.
+
+    blocks:  address of the first row's first block
+    states:  (n, 8), scratch: a state of its own lets each row begin before the last one ends
+    """
+    for row in range(nodes.shape[0]):
+        for word in range(8):
+            states[row, word] = start[word]
+        state = numba.uint64(states[row].ctypes.data)
+        for block in range(block_count):
+            compress(sha_ni, state, blocks + 64 * (row * block_count + block))
+        _take_digest(states[row], order, nodes[row])
+
+
+@compiled
+def hash_rows_sha_ni(
+    blocks: Any, block_count: Any, states: Any, start: Any, order: Any, nodes: Any
+) -> None:
+    """Hash rows with SHA-NI; see `_hash_rows`."""
+    _hash_rows(True, blocks, block_count, states, start, order, nodes)
+
+
+@compiled
+def hash_rows_portable(
+    blocks: Any, block_count: Any, states: Any, start: Any, order: Any, nodes: Any
+) -> None:
+    """Hash rows without SHA-NI; see `_hash_rows`."""
+    _hash_rows(False, blocks, block_count, states, start, order, nodes)
+
+
+@compiled
 def label_nodes_sha_ni(
     first: Any, parents: Any, previous: Any, layer: Any,
     scratch: Any, addresses: Any, start: Any, order: Any,
@@ -105,7 +127,7 @@ def label_nodes_sha_ni(
     _label_nodes(True, first, parents, previous, layer, scratch, addresses, start, order)
 
 
-@_compiled
+@compiled
 def label_nodes_portable(
     first: Any, parents: Any, previous: Any, layer: Any,
     scratch: Any, addresses: Any, start: Any, order: Any,
@@ -114,28 +136,28 @@ def label_nodes_portable(
     _label_nodes(False, first, parents, previous, layer, scratch, addresses, start, order)
 
 
-@_compiled
+@compiled
 def pad_quads(source: Any, target: Any, count: Any) -> None:
     """Pad so many quads from one address on to another."""
     for quad in range(count):
         pad_quad(source + 127 * quad, target + 128 * quad)
 
 
-@_compiled
+@compiled
 def unpad_quads(source: Any, target: Any, count: Any) -> None:
     """Unpad so many quads from one address on to another."""
     for quad in range(count):
         unpad_quad(source + 128 * quad, target + 127 * quad)
 
 
-@_compiled
+@compiled
 def hash_all_pairs_sha_ni(source: Any, target: Any, count: Any) -> None:
     """Hash so many pairs, a multiple of the lanes, from one address on into nodes at another."""
     for lane in range(0, count, SHA_NI_LANES):
         hash_pairs_sha_ni(source + 64 * lane, target + 32 * lane)
 
 
-@_compiled
+@compiled
 def hash_all_pairs_portable(source: Any, target: Any, count: Any) -> None:
     """Hash so many pairs, a multiple of the lanes, from one address on into nodes at another."""
     for lane in range(0, count, PORTABLE_LANES):

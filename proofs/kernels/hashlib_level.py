@@ -5,8 +5,10 @@ from typing import Final
 
 import numpy as np
 
+from proofs.graph import Graph
 from proofs.kernels import fr32
 from proofs.kernels.arrays import ByteArray, NodeArray, ParentArray
+from proofs.kernels.parents import parents as numpy_parents
 from proofs.parameters import BASE_DEGREE, LABEL_PARENTS
 
 NAME: Final = "hashlib"
@@ -20,6 +22,11 @@ def pad(payload: ByteArray, target: ByteArray) -> None:
 def unpad(padded: ByteArray, target: ByteArray) -> None:
     """Write (127 k) payload bytes for (128 k) fr32-padded bytes."""
     fr32.unpad(padded, target)
+
+
+def parents(graph: Graph, first: int, count: int) -> ParentArray:
+    """Return the 6 and 8 parents of each node from `first` on."""
+    return numpy_parents(graph, first, count)
 
 
 def hash_pairs(source: NodeArray, target: NodeArray) -> None:

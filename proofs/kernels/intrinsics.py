@@ -11,7 +11,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from proofs.kernels import fr32_ir
+from proofs.kernels import chacha_ir, fr32_ir
 from proofs.kernels import sha256_ir as emit
 from proofs.kernels.sha256_constants import INITIAL_STATE
 
@@ -78,6 +78,15 @@ def _unpad_quad(_context: Any, source: Any, target: Any) -> Any:
     return types.void(source, target), generate
 
 
+def _two_chacha_blocks(_context: Any, fixed: Any, node: Any, target: Any) -> Any:
+    """Write 128 bytes of ChaCha8 to one address, keyed by 11 words at another and a node."""
+
+    def generate(_: Any, builder: Builder, _signature: Any, arguments: Any) -> None:
+        chacha_ir.two_blocks(builder, *arguments)
+
+    return types.void(fixed, node, target), generate
+
+
 def _prefetch(_context: Any, address: Any) -> Any:
     """Ask for the cache line behind an address."""
 
@@ -91,6 +100,7 @@ def _prefetch(_context: Any, address: Any) -> Any:
 compress: Any = intrinsic(prefer_literal=True)(_compress)
 pad_quad: Any = intrinsic(_pad_quad)
 unpad_quad: Any = intrinsic(_unpad_quad)
+two_chacha_blocks: Any = intrinsic(_two_chacha_blocks)
 prefetch: Any = intrinsic(_prefetch)
 hash_pairs_sha_ni: Any = intrinsic(_pairs_sha_ni)
 hash_pairs_portable: Any = intrinsic(_pairs_portable)

@@ -7,10 +7,14 @@ import numba.core.registry
 import numpy as np
 
 from proofs.fr32 import QUAD_PADDED_BYTES, QUAD_PAYLOAD_BYTES
+from proofs.graph import Graph
 from proofs.kernels import compiled, hashlib_level
 from proofs.kernels.arrays import ByteArray, NodeArray, ParentArray
+from proofs.kernels.compiled_parents import find_parents
 from proofs.kernels.intrinsics import PORTABLE_STATE_ORDER, SHA_NI_STATE_ORDER
+from proofs.kernels.parents import feistel_tables, fixed_words
 from proofs.kernels.sha256_constants import INITIAL_STATE, padding
+from proofs.parameters import DEGREE, EXPANSION_DEGREE
 
 _COMPILED_ROWS_MIN = 8
 """Below this a compiled call costs more than hashlib; it is also a multiple of the lanes."""
@@ -25,12 +29,15 @@ class NumbaLevel:
         self._start = np.empty(8, np.uint32)
         self._start[self._order] = INITIAL_STATE
         self._pairs: Callable[..., Any]
+        self._rows: Callable[..., Any]
         self._labels: Callable[..., Any]
         if sha_ni:
             self._pairs = compiled.hash_all_pairs_sha_ni
+            self._rows = compiled.hash_rows_sha_ni
             self._labels = compiled.label_nodes_sha_ni
         else:
             self._pairs = compiled.hash_all_pairs_portable
+            self._rows = compiled.hash_rows_portable
             self._labels = compiled.label_nodes_portable
 
     def pad(self, payload: ByteArray, target: ByteArray) -> None:
@@ -47,6 +54,17 @@ class NumbaLevel:
         assert target.size == quads * QUAD_PAYLOAD_BYTES, "the target fits"
         compiled.unpad_quads(_address(padded), _address(target), np.uint64(quads))
 
+    def parents(self, graph: Graph, first: int, count: int) -> ParentArray:
+        """Return the 6 and 8 parents of each node from `first` on."""
+        assert graph.predecessor_first, "only V1_1 graphs are sealed"
+        rows = np.empty((count, DEGREE), np.uint32)
+        find_parents(
+            np.uint64(first), rows, fixed_words(graph), feistel_tables(graph),
+            np.uint64(graph.feistel_half_bits), np.uint64(graph.node_count * EXPANSION_DEGREE),
+            np.empty(16, np.uint64),
+        )  # fmt: skip
+        return rows
+
     def hash_pairs(self, source: NodeArray, target: NodeArray) -> None:
         """Hash (2 n) nodes, pair by pair, into (n)."""
         if len(target) % _COMPILED_ROWS_MIN:
@@ -56,11 +74,17 @@ class NumbaLevel:
 
     def hash_messages(self, messages: ByteArray, target: NodeArray) -> None:
         """Hash (n, length) messages into (n) truncated nodes."""
-        if messages.shape[1] == 64:
+        count, length = messages.shape
+        if length == 64:
             self.hash_pairs(np.ascontiguousarray(messages).reshape(-1, 32), target)
-        else:
-            # Longer messages leave hashlib little overhead: not worth a third kernel.
-            hashlib_level.hash_messages(messages, target)
+            return
+        tail = np.frombuffer(padding(length), np.uint8)
+        rows = np.empty((count, length + tail.size), np.uint8)
+        rows[:, :length], rows[:, length:] = messages, tail
+        self._rows(
+            _address(rows), np.uint64(rows.shape[1] // 64), np.empty((count, 8), np.uint32),
+            self._start, self._order, target.view(np.uint32),
+        )  # fmt: skip
 
     def label_nodes(
         self, header: bytes, first: int, parents: ParentArray, previous: NodeArray, layer: NodeArray

@@ -6,7 +6,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from proofs.graph import FEISTEL_ROUNDS, Graph, feistel_round
+from proofs.graph import Graph, feistel_round
 from proofs.kernels.arrays import ParentArray
 from proofs.parameters import BASE_DEGREE, DEGREE, EXPANSION_DEGREE
 
@@ -35,7 +35,7 @@ def _base_parents(graph: Graph, nodes: _Words, rows: ParentArray) -> None:
     metanodes = np.maximum(nodes, 2).astype(np.uint64) * degree
     # Exact: five times a node number is never a power of two, so the exponent is the ceiling.
     bucket_counts = np.frexp(metanodes.astype(np.float64))[1].astype(np.uint64)
-    draws = _chacha8_draws(graph.drg_seed, nodes)
+    draws = _chacha8_draws(fixed_words(graph), nodes)
     for column in range(BASE_DEGREE - 1):
         buckets = draws[2 * column] % bucket_counts + np.uint64(1)
         farthest = np.minimum(metanodes, np.uint64(1) << buckets)
@@ -47,17 +47,16 @@ def _base_parents(graph: Graph, nodes: _Words, rows: ParentArray) -> None:
     rows[nodes < 2, :BASE_DEGREE] = 0
 
 
-def _chacha8_draws(drg_seed: bytes, nodes: _Words) -> list[_Longs]:
+def _chacha8_draws(fixed: _Words, nodes: _Words) -> list[_Longs]:
     """Return the first ten draws of every node's stream: one whole block and a quarter."""
-    words = _chacha8_block(drg_seed, nodes, 0) + _chacha8_block(drg_seed, nodes, 1)[:4]
+    words = _chacha8_block(fixed, nodes, 0) + _chacha8_block(fixed, nodes, 1)[:4]
     return [
         high.astype(np.uint64) << np.uint64(32) | low.astype(np.uint64)
         for low, high in zip(words[::2], words[1::2], strict=True)
     ]
 
 
-def _chacha8_block(drg_seed: bytes, nodes: _Words, block_number: int) -> list[_Words]:
-    fixed = (*_CHACHA_CONSTANTS, *np.frombuffer(drg_seed, "<u4"))
+def _chacha8_block(fixed: _Words, nodes: _Words, block_number: int) -> list[_Words]:
     counter = (block_number, 0, 0, 0)
     start = [np.full(nodes.shape, word, np.uint32) for word in fixed]
     start += [nodes, *(np.full(nodes.shape, word, np.uint32) for word in counter)]
@@ -95,18 +94,24 @@ def _permute(graph: Graph, slots: _Longs) -> _Longs:
 def _feistel(graph: Graph, slots: _Longs) -> _Longs:
     half_bits = np.uint64(graph.feistel_half_bits)
     left, right = slots >> half_bits, slots & ((np.uint64(1) << half_bits) - np.uint64(1))
-    for table in _feistel_tables(graph):
+    for table in feistel_tables(graph):
         left, right = right, left ^ table[right]
     return left << half_bits | right
 
 
 @cache
-def _feistel_tables(graph: Graph) -> tuple[_Longs, ...]:
-    """Return each round's output for every input: 2^17 entries at 32 GiB."""
+def feistel_tables(graph: Graph) -> _Words:
+    """Return each round's output for every input: (3, 2^17) at 32 GiB."""
     half_bits = graph.feistel_half_bits
-    return tuple(
-        np.array(
-            [feistel_round(right, key, half_bits) for right in range(1 << half_bits)], np.uint64
-        )
-        for key in graph.feistel_keys[:FEISTEL_ROUNDS]
+    return np.array(
+        [
+            [feistel_round(right, key, half_bits) for right in range(1 << half_bits)]
+            for key in graph.feistel_keys
+        ],
+        np.uint32,
     )
+
+
+def fixed_words(graph: Graph) -> _Words:
+    """Return the words before a node's number in ChaCha's state: constants and seed."""
+    return np.concatenate([_CHACHA_CONSTANTS, np.frombuffer(graph.drg_seed, "<u4")])

@@ -96,12 +96,14 @@ def _next_word(builder: Value, window: Sequence[Value]) -> Value:
     return builder.add(builder.add(window[0], small), builder.add(window[9], large))
 
 
+def turned_right(builder: Value, value: Value, count: int) -> Value:
+    """Return the value with each 32-bit lane rotated right."""
+    return _call(builder, "llvm.fshr", value.type, value, value, splat(value.type, count))
+
+
 def _turns(builder: Value, value: Value, *counts: int) -> Value:
     """Return the exclusive or of the value rotated right by each count."""
-    first, *others = (
-        _call(builder, "llvm.fshr", value.type, value, value, splat(value.type, count))
-        for count in counts
-    )
+    first, *others = (turned_right(builder, value, count) for count in counts)
     for other in others:
         first = builder.xor(first, other)
     return first

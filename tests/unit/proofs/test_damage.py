@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from proofs.sealed import (
     TREE_C,
     TREE_D,
     TREE_R_LAST,
+    SealedCommitments,
     WrongSector,
     layer_name,
     read_manifest,
@@ -25,7 +27,7 @@ from proofs.sealed import (
 from tests.support.cheats import (
     is_rejected,
 )
-from tests.support.sectors import seal_sector
+from tests.support.sectors import SealedSector, seal_sector
 
 
 @pytest.mark.parametrize("name", [REPLICA, TREE_R_LAST, TREE_D, TREE_C, layer_name(1)])
@@ -106,10 +108,74 @@ seal(parameters_of(ProofType.SDR_2KIB), replica_id, data, folder, wait)
 """
 
 
+STAGES = ["tree D", "layer 1", "layer 2", "replica and columns", "tree C", "tree R"]
+
+
+def seal_again(sector: SealedSector, folder: Path) -> tuple[SealedCommitments, list[str]]:
+    """Return what sealing comes to, and the stages that it did."""
+    stages: dict[str, None] = {}
+    with ThreadPoolExecutor(2) as pool:
+        found = seal(
+            sector.parameters, sector.replica_id, sector.data_path, folder,
+            lambda stage, *_: stages.setdefault(stage), pool,
+        )  # fmt: skip
+    return found, list(stages)
+
+
 @pytest.mark.parametrize(
-    "stage", ["tree D", "layer 1", "layer 2", "replica and columns", "tree C", "tree R"]
+    ("name", "made_again"),
+    [
+        ("tree_d", ["tree D"]),
+        ("layer-1", ["layer 1", "layer 2"]),
+        ("layer-2", ["layer 2"]),
+        ("replica", ["replica and columns", "tree C"]),
+        ("tree_c", ["replica and columns", "tree C"]),
+        ("tree_r_last", ["tree R"]),
+        ("journal.json", STAGES),
+        ("manifest.json", []),
+    ],
 )
-def test_sealing_that_was_killed_is_begun_again(tmp_path: Path, stage: str) -> None:
+@pytest.mark.parametrize("damage", ["cut short", "a bit flipped", "gone"])
+def test_a_file_that_is_not_what_it_was_is_made_again(
+    tmp_path: Path, name: str, made_again: list[str], damage: str
+) -> None:
+    sector = seal_sector(tmp_path)
+    path = sector.folder / name
+    whole = path.read_bytes()
+    (sector.folder / MANIFEST).write_text("{")
+    match damage:
+        case "cut short":
+            path.write_bytes(whole[:-3])
+        case "a bit flipped":
+            path.write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
+        case _:
+            path.unlink()
+    assert seal_again(sector, sector.folder) == (sector.commitments, made_again)
+    assert path.read_bytes() == whole
+    porep.verify(sector.porep_statement(), porep.prove(sector.porep_statement(), sector.folder))
+
+
+def test_what_another_sector_left_is_not_gone_on_with(tmp_path: Path) -> None:
+    sector = seal_sector(tmp_path)
+    (sector.folder / MANIFEST).unlink()
+    other = replace(sector, replica_id=bytes(32))
+    found, stages = seal_again(other, sector.folder)
+    assert found.comm_r != sector.commitments.comm_r
+    assert stages == STAGES
+
+
+@pytest.mark.parametrize(
+    "text", ["", "7", "{}", '{"files": 7}', '{"files": {"tree_d": {}}}', "\xff", "[]"]
+)
+def test_a_damaged_journal_counts_as_none(tmp_path: Path, text: str) -> None:
+    sector = seal_sector(tmp_path)
+    (sector.folder / MANIFEST).unlink()
+    (sector.folder / "journal.json").write_text(text, "latin-1")
+    assert seal_again(sector, sector.folder) == (sector.commitments, STAGES)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_sealing_that_was_killed_goes_on(tmp_path: Path, stage: str) -> None:
     sector, folder = seal_sector(tmp_path), tmp_path / "again"
     with subprocess.Popen(
         [sys.executable, "-c", SEAL_AND_WAIT, sector.replica_id.hex(), sector.data_path, folder],
@@ -128,6 +194,9 @@ def test_sealing_that_was_killed_is_begun_again(tmp_path: Path, stage: str) -> N
     assert read_manifest(folder) is None
     with pytest.raises(WrongSector):
         post.prove(sector.window_statement(), folder)
-    found = seal(sector.parameters, sector.replica_id, sector.data_path, folder)
+    found, stages = seal_again(sector, folder)
     assert found == sector.commitments
+    # A tree over columns is begun with them, as the labels are not kept in memory for it.
+    first = "replica and columns" if stage == "tree C" else stage
+    assert stages == STAGES[STAGES.index(first) :]
     porep.verify(sector.porep_statement(), porep.prove(sector.porep_statement(), folder))

@@ -6,12 +6,14 @@ import struct
 import numpy as np
 import pytest
 
+from proofs import kernels
 from proofs.graph import Graph
 from proofs.kernels.parents import parents
 from proofs.parameters import DEGREE, ProofType
 from proofs.registry import parameters_of
 
 CHUNK_NODES = 1 << 14
+each_level = pytest.mark.parametrize("name", kernels.available())
 
 
 def porep_id(registered_proof_id: int) -> bytes:
@@ -34,7 +36,9 @@ def test_the_parents_of_a_small_sector(
     assert hashlib.sha256(rows).hexdigest() == digest
 
 
-def test_the_parents_of_8_mib() -> None:
+@each_level
+def test_the_parents_of_8_mib(name: str) -> None:
+    parents = kernels.level_of(name).parents
     parameters = parameters_of(ProofType.SDR_8MIB)
     graph = Graph(parameters.node_count, parameters.porep_id)
     state = hashlib.sha256()
@@ -45,12 +49,22 @@ def test_the_parents_of_8_mib() -> None:
 
 @pytest.mark.parametrize(
     ("node_count", "first", "count"),
-    [(64, 0, 64), (1 << 18, 100_000, 200), (1 << 24, (1 << 24) - 100, 100)],
+    [
+        (64, 0, 64),
+        (1 << 18, 100_000, 200),
+        (1 << 24, (1 << 24) - 100, 100),
+        (1 << 31, (1 << 31) - 20, 20),
+    ],
+    ids=str,
 )
-def test_the_kernel_agrees_with_the_readable_graph(node_count: int, first: int, count: int) -> None:
+@each_level
+def test_the_kernels_agree_with_the_readable_graph(
+    name: str, node_count: int, first: int, count: int
+) -> None:
     graph = Graph(node_count, porep_id(7))
     expected = [graph.parents(node) for node in range(first, first + count)]
-    assert np.array_equal(parents(graph, first, count), np.array(expected))
+    found = kernels.level_of(name).parents(graph, first, count)
+    assert np.array_equal(found, np.array(expected))
 
 
 def test_a_base_parent_comes_before_its_child() -> None:
