@@ -81,6 +81,19 @@ def test_a_file_is_stored_listed_explained_judged_and_retrieved(market: Market) 
     assert status["sectors"].get("active") == 1
 
 
+def test_a_store_that_was_killed_goes_on_when_it_is_said_again(market: Market) -> None:
+    alice = market.user("hasty")
+    alice.sets("client", "transfer_seconds_min = 60")
+    file = market.folder / "hasty.bin"
+    file.write_bytes(os.urandom(3_000_000))
+    command = ("store", str(file), "--for", "200e")
+    with alice.runs(*command, until='"reserved"') as first:
+        first.end(signal.SIGKILL)
+    stored = alice.says(*command).result
+    listed = alice.says("deals", "list").result["deals"]
+    assert [deal["id"] for deal in listed] == stored["deal_ids"], "paid for once"
+
+
 def test_money_moves_between_people_and_is_counted(market: Market) -> None:
     alice, bob = market.user("payer", tokens="5"), market.user("payee", tokens=None)
     to = bob.says("wallet", "address").result["address"]
