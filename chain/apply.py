@@ -35,6 +35,7 @@ from chain.messages import (
     SubmitWindowPost,
     Transfer,
     UpdateProvider,
+    spoken_for,
 )
 from chain.provider import Provider
 from chain.sector import Sector, SectorState, sector_key
@@ -141,9 +142,10 @@ def fee_payer(view: LedgerView, message: Message) -> Address:
 
 def _provider_worked_for(view: LedgerView, message: Message) -> Provider | None:
     """Return the provider that the message speaks for, if its worker sent it."""
-    if message.provider_id is None:
+    provider_id = spoken_for(message.body)
+    if provider_id is None:
         return None
-    provider = view.get(f"provider/{message.provider_id:016d}")
+    provider = view.get(f"provider/{provider_id:016d}")
     if isinstance(provider, Provider) and provider.worker == message.sender:
         return provider
     return None

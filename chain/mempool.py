@@ -7,7 +7,7 @@ from typing import Final
 
 from chain.errors import LedgerError, WrongNonce
 from chain.keys import Address
-from chain.messages import SignedMessage
+from chain.messages import SignedMessage, spoken_for
 from chain.units import Epoch
 from ipfs.block import Block
 from ipfs.cid import CID
@@ -86,8 +86,8 @@ class Mempool:
             raise MempoolFull("too many messages are waiting; send it again later")
         if pending.proofs and sum(other.proof_bytes for other in lane) >= PROOF_BYTES_MAX:
             raise MempoolFull("too many proofs are waiting; send it again later")
-        provider_id = signed.message.provider_id
-        of_provider = (p for p in lane if p.signed.message.provider_id == provider_id)
+        provider_id = spoken_for(signed.message.body)
+        of_provider = (p for p in lane if spoken_for(p.signed.message.body) == provider_id)
         if pending.is_urgent and (
             sum(other.proof_bytes for other in of_provider) >= PROOF_BYTES_OF_PROVIDER_MAX
         ):

@@ -142,6 +142,22 @@ Body = (
 )
 
 
+def spoken_for(body: Body) -> ProviderId | None:
+    """Return the provider that a message speaks for, None if its sender speaks for itself."""
+    match body:
+        case (
+            UpdateProvider(provider_id=provider_id)
+            | PublishDeals(provider_id=provider_id)
+            | PreCommitSectors(provider_id=provider_id)
+            | ProveCommitSectors(provider_id=provider_id)
+            | SubmitWindowPost(provider_id=provider_id)
+            | PostAsk(ask=Ask(provider_id=provider_id))
+        ):
+            return provider_id
+        case _:
+            return None
+
+
 class Message(Record):
     """One thing said once, by one sender, to one chain. Its CID is its id."""
 
@@ -152,22 +168,6 @@ class Message(Record):
     """The last block that takes it."""
 
     body: Annotated[Body, Field(discriminator="kind")]
-
-    @property
-    def provider_id(self) -> ProviderId | None:
-        """Return the provider that it speaks for, None if the sender speaks for itself."""
-        match self.body:
-            case (
-                UpdateProvider(provider_id=provider_id)
-                | PublishDeals(provider_id=provider_id)
-                | PreCommitSectors(provider_id=provider_id)
-                | ProveCommitSectors(provider_id=provider_id)
-                | SubmitWindowPost(provider_id=provider_id)
-                | PostAsk(ask=Ask(provider_id=provider_id))
-            ):
-                return provider_id
-            case _:
-                return None
 
     @property
     def proof_cids(self) -> tuple[CID, ...]:

@@ -2,14 +2,21 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Final
 
 from chain.block import Genesis, Receipt
-from chain.errors import LedgerError, NotFound
+from chain.errors import LedgerError, NotFound, WrongNonce
 from chain.keys import SigningKey
 from chain.ledger import Ledger, LedgerUnreachable
-from chain.messages import Body, Message, SignedMessage
+from chain.messages import Body, Message, ProveCommitSectors, SignedMessage, spoken_for
 from chain.units import Epoch
 from ipfs.block import Block
+
+NONCE_TRIES_MAX: Final = 8
+"""How often what is said for a provider is signed anew, when another message took its nonce.
+
+Only that: it names what it settles, so the ledger takes it once even if both were to enter."""
 
 
 class Refused(LedgerError):
@@ -45,17 +52,32 @@ class Sender:
         `LedgerUnreachable` if nothing was said yet. Once it was, waits while the ledger is down.
         Single items of a batch may still be refused: see the receipt's `refusals`.
         """
-        async with self._turn:
+        tries_left = NONCE_TRIES_MAX
+        while True:
+            try:
+                receipt = await self._say(body, proofs)
+                break
+            except LedgerError as error:
+                tries_left -= 1
+                if error.code != WrongNonce.code or not tries_left or spoken_for(body) is None:
+                    raise
+        if not receipt.is_done:
+            raise Refused(receipt)
+        return receipt
+
+    async def _say(self, body: Body, proofs: Sequence[Block]) -> Receipt:
+        # A ledger checks a proof of replication for long before it admits it, and nothing else
+        # may wait for that. What was said meanwhile has taken the nonce: it is signed anew, and
+        # the verdict is known by then.
+        turn = nullcontext() if isinstance(body, ProveCommitSectors) else self._turn
+        async with turn:
             signed = await self._sign(body)
             try:
                 await self._ledger.submit(signed, proofs)
             except LedgerUnreachable:
                 # It may have arrived all the same; the nonce is taken until that is known.
                 await self._receipt(signed, proofs)
-        receipt = await self._receipt(signed, proofs)
-        if not receipt.is_done:
-            raise Refused(receipt)
-        return receipt
+        return await self._receipt(signed, proofs)
 
     async def _sign(self, body: Body) -> SignedMessage:
         genesis = self._genesis = self._genesis or await self._ledger.genesis()
