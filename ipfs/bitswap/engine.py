@@ -140,13 +140,17 @@ class Engine:
                 blocks.append(want)
                 taken_bytes += size_bytes
                 self._answered(peer_id, peer, want.cid)
-        pending_bytes = min(sum(peer.ready.values()), PENDING_BYTES_MAX)
-        return Answer(tuple(blocks), taken_bytes, pending_bytes)
+        return Answer(tuple(blocks), taken_bytes, self.pending_bytes(peer_id))
 
     def has_blocks(self, peer_id: PeerId) -> bool:
         """Whether there are blocks to send to a peer."""
         peer = self._peers.get(peer_id)
         return peer is not None and bool(peer.ready)
+
+    def pending_bytes(self, peer_id: PeerId) -> int:
+        """Return the size of the blocks that there are to send to a peer."""
+        peer = self._peers.get(peer_id)
+        return min(sum(peer.ready.values()), PENDING_BYTES_MAX) if peer else 0
 
     def forget(self, peer_id: PeerId) -> None:
         """Free all that is held for a peer."""

@@ -19,6 +19,9 @@ from ipfs.p2p.peer_id import PeerId
 TURN_SECONDS: Final = 0.25
 """What one answer may take of a limited upload, so that unchoked peers are served side by side."""
 
+QUEUED_SECONDS: Final = 5.0
+"""How often a peer that has to wait is told what is queued for it: silence would mean stalled."""
+
 Load = Callable[[Iterable[CID]], Awaitable[list[Block]]]
 """Returns those of the blocks that are stored."""
 
@@ -46,7 +49,6 @@ class Upload:
         self._pace: Pace | None = None
         self.answer_bytes_max = ANSWER_BYTES_MAX
         self._waiting: dict[PeerId, asyncio.Event] = {}
-        self._changed = asyncio.Event()
         if limit is not None:
             self._choker = Choker(
                 random=limit.random,
@@ -68,10 +70,14 @@ class Upload:
             del self._waiting[peer_id]
             self._decide()
 
-    async def turn(self, peer_id: PeerId) -> None:
-        """Return when a queued peer is unchoked."""
+    async def turn(self, peer_id: PeerId) -> bool:
+        """Return True when a queued peer is unchoked, False if it is not within a while."""
         if self._choker is not None:
-            await self._waiting[peer_id].wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(QUEUED_SECONDS):
+                    await self._waiting[peer_id].wait()
+            return self._waiting[peer_id].is_set()
+        return True
 
     async def pace(self, size_bytes: int) -> None:
         """Return when the line is free for so much."""
@@ -123,7 +129,10 @@ async def send_blocks(link: Link, engine: Engine, load: Load, upload: Upload) ->
             continue
         with upload.queued(link.peer_id):
             while engine.has_blocks(link.peer_id):
-                await upload.turn(link.peer_id)
+                if not await upload.turn(link.peer_id):
+                    pending_bytes = engine.pending_bytes(link.peer_id)
+                    await link.send_blocks(Message(pending_bytes=pending_bytes))
+                    continue
                 answer = engine.take_blocks(link.peer_id, bytes_max=upload.answer_bytes_max)
                 if answer is not None:
                     await upload.pace(answer.size_bytes)

@@ -118,6 +118,8 @@ class Session:
             if peer is not None:
                 peer.gave(block.cid, now_s)
         if peer is not None:
+            if message.pending_bytes:
+                peer.queues(now_s)
             for presence in message.presences:
                 self._hear(peer_id, presence.cid, presence.presence_type, now_s)
             for cid in peer.passed_over:

@@ -18,6 +18,9 @@ REQUESTS_MIN: Final = 2
 HORIZON_SECONDS: Final = 1.0
 """A peer is asked for what it gives in so long: more than a round trip, little to lose with it."""
 
+QUEUED_SECONDS_MAX: Final = 300.0
+"""How long a peer may say that our blocks are queued and not send any: ten optimistic turns."""
+
 PASSED_OVER_MAX: Final = 2 * REQUESTS_MAX
 """A want goes to the next peer when this one has sent so many later blocks before it."""
 
@@ -38,6 +41,7 @@ class Supplier:
     def __init__(self, now_s: float) -> None:
         self.is_promising = False
         self._heard_at_s = now_s
+        self._queued_since_s: float | None = None
         self._blocks_sent = 0
         self._owed: dict[CID, _Request] = {}
         self._blocks_owed: dict[CID, None] = {}
@@ -70,9 +74,17 @@ class Supplier:
         if not self.release(cid):
             return
         self._heard_at_s = now_s
+        self._queued_since_s = None
         self._blocks_sent += 1
         self._rate_per_second = self.blocks_per_second(now_s) + 1 / HORIZON_SECONDS
         self._measured_at_s = now_s
+
+    def queues(self, now_s: float) -> None:
+        """Take note that it has blocks queued for us: it is busy, not silent, for a time."""
+        if self._queued_since_s is None:
+            self._queued_since_s = now_s
+        if now_s < self._queued_since_s + QUEUED_SECONDS_MAX:
+            self._heard_at_s = now_s
 
     def blocks_per_second(self, now_s: float) -> float:
         """Return how fast it gives what it is asked for: a mean in which the past fades."""

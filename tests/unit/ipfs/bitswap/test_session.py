@@ -4,6 +4,7 @@ from ipfs.bitswap.messages import Message, Presence, PresenceType, Want, WantTyp
 from ipfs.bitswap.session import COPIES_MAX, DONT_HAVE, STALLED, Session
 from ipfs.bitswap.supplier import (
     PASSED_OVER_MAX,
+    QUEUED_SECONDS_MAX,
     REQUESTS_AT_FIRST,
     REQUESTS_MAX,
     REQUESTS_MIN,
@@ -224,6 +225,17 @@ def test_a_peer_that_owes_an_answer_is_not_given_more_time_by_being_asked_again(
     assert asked(session)[-1] == (ALICE, A.cid, WantType.BLOCK), "the only one left"
     session.expire(IDLE_S)
     assert session.dropped == {ALICE: STALLED}
+
+
+def test_a_peer_that_queues_our_blocks_is_waited_for_but_not_forever() -> None:
+    session = session_of(ALICE)
+    session.want([A.cid], 0)
+    now_s = 0.0
+    while not session.dropped:
+        now_s += IDLE_S / 2
+        session.receive(ALICE, Message(pending_bytes=len(A.data)), now_s)
+        session.expire(now_s)
+    assert QUEUED_SECONDS_MAX <= now_s <= QUEUED_SECONDS_MAX + 2 * IDLE_S
 
 
 def test_a_slow_peer_is_kept_as_long_as_blocks_come() -> None:
