@@ -1,46 +1,20 @@
 """The border of every codec: one typed error for each hostile item, at next to no cost."""
 
-import io
 import time
 import tracemalloc
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from ipfs import dag_cbor
-from ipfs.block import Block
-from ipfs.blockstore import MemoryBlockstore
-from ipfs.car import CarReader
-from ipfs.cid import CID, Codec
-from ipfs.dag_pb import PBNode
+from ipfs.cid import CID
 from ipfs.errors import PeerError
-from ipfs.plan import run
 from ipfs.unixfs.errors import UnsafeEntry
-from ipfs.unixfs.node import Shard, Symlink, check_target, read_node
-from ipfs.unixfs.tree import entries_of
+from ipfs.unixfs.node import Symlink, check_target
+from tests.support.borders import BORDERS, read_unixfs
 from tests.support.vectors import own
 
-
-def read_unixfs(data: bytes) -> object:
-    node = read_node(Block.of(Codec.DAG_PB, data))
-    if isinstance(node, Shard):
-        return run(entries_of(node), MemoryBlockstore().get)
-    return node
-
-
-def read_car(data: bytes) -> object:
-    return list(CarReader(io.BytesIO(data)))
-
-
-BORDERS: dict[str, Callable[[bytes], object]] = {
-    "cid-bytes": CID.decode,
-    "dag-cbor": dag_cbor.decode,
-    "dag-pb": PBNode.decode,
-    "unixfs": read_unixfs,
-    "car": read_car,
-}
-ITEMS = [item for item in own("hostile.json")["items"] if item["kind"] in BORDERS]
+KINDS = ("cid-bytes", "dag-cbor", "dag-pb", "unixfs", "car", "ipns")
+ITEMS = [item for item in own("hostile.json")["items"] if item["kind"] in KINDS]
 HOSTILE = [item for item in ITEMS if item["expect"] == "reject"]
 OTHERS = {item["name"]: item for item in ITEMS if item["expect"] != "reject"}
 

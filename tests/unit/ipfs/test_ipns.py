@@ -73,15 +73,6 @@ def test_records_found_in_the_world_are_judged_as_others_do() -> None:
     assert (judged.count(True), judged.count(False)) == (7, 3)
 
 
-@pytest.mark.parametrize(
-    "item", [item for item in own("hostile.json")["items"] if item["kind"] == "ipns"],
-    ids=lambda item: item["name"],
-)  # fmt: skip
-def test_a_hostile_record_costs_one_typed_error(item: dict[str, Any]) -> None:
-    with pytest.raises(PeerError):
-        IpnsRecord.decode(bytes.fromhex(item["hex"]))
-
-
 def test_nobody_elses_record_is_believed() -> None:
     other = Identity.from_seed(b"\1" * 32)
     with pytest.raises(BadSignature):

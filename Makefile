@@ -1,0 +1,7 @@
+BORDERS = cid-bytes dag-cbor dag-json dag-pb unixfs car ipns bitswap kad identify deal
+BORDER ?= $(BORDERS)
+SECONDS ?= 600
+
+.PHONY: fuzz
+fuzz: ## Fuzz each border for SECONDS (pip install 'holdfast[fuzz]')
+	for border in $(BORDER); do python -m tests.fuzz.borders $$border -max_total_time=$(SECONDS) || exit 1; done
