@@ -1,14 +1,17 @@
 """What is true of every state between two blocks, as one readable list."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import assert_never
 
 from chain.account import Account
 from chain.deadline import close_of
 from chain.deal import Deal, DealState, Reservation, UsedProposal
 from chain.keys import Address
-from chain.sector import Sector, SectorState
-from chain.view import LedgerView
+from chain.provider import Provider
+from chain.sector import Sector, SectorState, sector_key
+from chain.view import Counters, Draft, Entity, LedgerView, Transition
 
 
 def violations(view: LedgerView) -> Iterator[str]:
@@ -16,57 +19,120 @@ def violations(view: LedgerView) -> Iterator[str]:
 
     Run after every block in tests, and by `holdfast ledger audit`.
     """
-    yield from _money(view)
-    yield from _names(view)
-    for entity in view.scan(""):
-        if isinstance(entity, Deal):
-            yield from (f"deal {entity.id}: {broken}" for broken in _deal(view, entity))
-        elif isinstance(entity, Sector):
-            name = f"sector {entity.provider_id}/{entity.number}"
-            yield from (f"{name}: {broken}" for broken in _sector(view, entity))
+    entities, counters = tuple(view.scan("")), view.counters()
+    yield from _unbalanced(_Books.of(view, entities))
+    for entity in entities:
+        yield from _broken(view, entity, counters)
 
 
-def _money(view: LedgerView) -> Iterator[str]:
-    locked: Counter[Address] = Counter()
-    owed: Counter[Address] = Counter()
-    total_atto = 0
-    for entity in view.scan(""):
+def violations_of(view: LedgerView, transition: Transition) -> Iterator[str]:
+    """Yield what a transition would break of a sound state; reads only what it touches.
+
+    A node runs it before it commits a block. What it touches are the entities that it writes or
+    removes, and the deals and sectors that these are tied to.
+    """
+    after = Draft(view)
+    after.write(transition)
+    keys = dict.fromkeys([*(entity.key for entity in transition.writes), *transition.removes])
+    replaced = [entity for key in keys if (entity := view.get(key)) is not None]
+    changes = _Books.of(after, transition.writes)
+    changes.subtract(_Books.of(view, replaced))
+    yield from _unbalanced(changes)
+    counters, before = after.counters(), view.counters()
+    if counters.next_deal_id < before.next_deal_id:
+        yield "numbers of deals would be given out again"
+    if counters.next_provider_id < before.next_provider_id:
+        yield "numbers of providers would be given out again"
+    touched = {entity.key: entity for entity in transition.writes}
+    for entity in (*replaced, *transition.writes):
+        touched.update((tied.key, tied) for tied in _tied_to(after, entity))
+    for entity in touched.values():
+        yield from _broken(after, entity, counters)
+
+
+@dataclass(frozen=True, slots=True)
+class _Books:
+    """Sums over entities: what there is and was minted, what is locked, and what is promised."""
+
+    total_atto: Counter[str]
+    locked: Counter[Address]
+    owed: Counter[Address]
+
+    @classmethod
+    def of(cls, view: LedgerView, entities: Iterable[Entity]) -> "_Books":
+        books = cls(Counter(), Counter(), Counter())
+        for entity in entities:
+            books._enter(view, entity)
+        return books
+
+    def subtract(self, others: "_Books") -> None:
+        self.total_atto.subtract(others.total_atto)
+        self.locked.subtract(others.locked)
+        self.owed.subtract(others.owed)
+
+    def _enter(self, view: LedgerView, entity: Entity) -> None:
         match entity:
             case Account():
-                total_atto += entity.balance_atto
-                locked[entity.address] = entity.locked_atto
+                self.total_atto["in accounts"] += entity.balance_atto
+                self.locked[entity.address] += entity.locked_atto
+            case Counters():
+                self.total_atto["minted"] += entity.minted_atto
             case Reservation(proposal=proposal):
-                owed[proposal.client] += proposal.payment_atto
+                self.owed[proposal.client] += proposal.payment_atto
             case Deal(proposal=proposal):
-                owed[proposal.client] += entity.unsettled_atto
-                owed[view.provider(proposal.provider_id).owner] += entity.collateral_atto
+                self.owed[proposal.client] += entity.unsettled_atto
+                self.owed[view.provider(proposal.provider_id).owner] += entity.collateral_atto
             case Sector():
-                owed[view.provider(entity.provider_id).owner] += entity.deposit_atto
-            case _:
+                self.owed[view.provider(entity.provider_id).owner] += entity.deposit_atto
+            case Provider() | UsedProposal():
                 pass
-    minted_atto = view.counters().minted_atto
+            case _:
+                assert_never(entity)
+
+
+def _unbalanced(books: _Books) -> Iterator[str]:
+    total_atto, minted_atto = books.total_atto["in accounts"], books.total_atto["minted"]
     if total_atto != minted_atto:
         yield f"money is conserved: {total_atto} atto in accounts, {minted_atto} minted"
-    for address in locked.keys() | owed.keys():
-        if locked[address] != owed[address]:
-            yield f"{address} locks {locked[address]} atto, its promises need {owed[address]}"
+    for address in books.locked.keys() | books.owed.keys():
+        locked_atto, owed_atto = books.locked[address], books.owed[address]
+        if locked_atto != owed_atto:
+            yield f"{address} locks {locked_atto} atto, its promises need {owed_atto}"
 
 
-def _names(view: LedgerView) -> Iterator[str]:
-    counters = view.counters()
-    for entity in view.scan(""):
-        match entity:
-            case Deal() if view.deal_of(entity.proposal.cid) != entity:
+def _tied_to(view: LedgerView, entity: Entity) -> Iterator[Entity]:
+    keys: tuple[str, ...] = ()
+    match entity:
+        case Deal(proposal=proposal) if entity.sector_number is not None:
+            keys = (sector_key(proposal.provider_id, entity.sector_number),)
+        case Sector():
+            keys = tuple(f"deal/{deal_id:016d}" for deal_id in entity.deal_ids)
+        case UsedProposal(deal_id=None):
+            keys = (f"reservation/{entity.proposal_cid}",)
+        case UsedProposal(deal_id=deal_id):
+            keys = (f"deal/{deal_id:016d}",)
+        case _:
+            pass
+    return (tied for key in keys if (tied := view.get(key)) is not None)
+
+
+def _broken(view: LedgerView, entity: Entity, counters: Counters) -> Iterator[str]:
+    match entity:
+        case Deal():
+            if view.deal_of(entity.proposal.cid) != entity:
                 yield f"deal {entity.id} is not found by its proposal"
-            case Deal() if entity.id >= counters.next_deal_id:
+            if entity.id >= counters.next_deal_id:
                 yield f"deal {entity.id} has a number that was not given out"
-            case Reservation() if not _is_reserved_once(view, entity):
-                yield f"reservation {entity.proposal.cid} is of no used proposal, or of a deal"
-            case _:
-                pass
-    for provider in view.providers():
-        if provider.id >= counters.next_provider_id:
-            yield f"provider {provider.id} has a number that was not given out"
+            yield from (f"deal {entity.id}: {broken}" for broken in _deal(view, entity))
+        case Sector():
+            name = f"sector {entity.provider_id}/{entity.number}"
+            yield from (f"{name}: {broken}" for broken in _sector(view, entity))
+        case Reservation() if not _is_reserved_once(view, entity):
+            yield f"reservation {entity.proposal.cid} is of no used proposal, or of a deal"
+        case Provider() if entity.id >= counters.next_provider_id:
+            yield f"provider {entity.id} has a number that was not given out"
+        case _:
+            pass
 
 
 def _is_reserved_once(view: LedgerView, reservation: Reservation) -> bool:
@@ -81,17 +147,15 @@ def _deal(view: LedgerView, deal: Deal) -> Iterator[str]:
         yield f"{accounted_atto} atto are accounted for, the price is {proposal.payment_atto}"
     if not deal.state.is_live and (deal.collateral_atto or not deal.is_settled):
         yield f"it is {deal.state}, but its money is not settled"
-    holders = [
-        sector
-        for sector in view.sectors_of(proposal.provider_id)
-        if deal.id in sector.deal_ids and sector.number == deal.sector_number
-    ]
-    if len(holders) != (deal.sector_number is not None):
-        yield f"it is in {len(holders)} sectors"
-    for sector in holders:
-        is_under_proof = deal.state in (DealState.ACTIVE, DealState.FAULTY)
-        if is_under_proof != (sector.state.is_live and deal.state.is_live):
-            yield f"it is {deal.state} in a sector that is {sector.state}"
+    if deal.sector_number is None:
+        return
+    sector = view.get(sector_key(proposal.provider_id, deal.sector_number))
+    if not isinstance(sector, Sector) or deal.id not in sector.deal_ids:
+        yield f"it is not in sector {deal.sector_number}"
+        return
+    is_under_proof = deal.state in (DealState.ACTIVE, DealState.FAULTY)
+    if is_under_proof != (sector.state.is_live and deal.state.is_live):
+        yield f"it is {deal.state} in a sector that is {sector.state}"
 
 
 def _sector(view: LedgerView, sector: Sector) -> Iterator[str]:

@@ -19,6 +19,7 @@ from chain.disk import locked
 from chain.errors import Expired, LedgerError, NotFound
 from chain.genesis import open_chain
 from chain.http import serving
+from chain.invariants import violations_of
 from chain.keys import Address
 from chain.mempool import Mempool, Pending
 from chain.messages import Message, SignedMessage
@@ -200,6 +201,8 @@ class LedgerNode:
                 (pending.signed for pending in offered),
                 is_after_gap=is_after_gap(policy, parent.header, timestamp),
             )
+            broken = list(violations_of(view, settled.transition))
+            assert not broken, f"block {epoch} would break the ledger: {broken}"
             view.write(settled.transition)
             header = self._keys.seal_header(
                 settled,

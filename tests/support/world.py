@@ -11,7 +11,7 @@ from chain.apply import advance_epoch, apply
 from chain.block import Genesis, Receipt
 from chain.deadline import open_windows
 from chain.deal import Deal, DealProposal, DealState
-from chain.invariants import violations
+from chain.invariants import violations, violations_of
 from chain.keys import Address, SigningKey
 from chain.messages import (
     Body,
@@ -31,7 +31,7 @@ from chain.messages import (
 from chain.policy import DEV, Policy
 from chain.sector import Sector
 from chain.units import ATTO_PER_TOKEN, Atto, DealId, Epoch, ProviderId, SectorNumber
-from chain.view import Judge, MemoryLedger, Statement
+from chain.view import Judge, MemoryLedger, Statement, Transition
 from ipfs.cid import CID, Codec
 from ipfs.piece_cid import piece_cid_v2
 from proofs.parameters import ProofType
@@ -107,8 +107,7 @@ class World:
 
     def settle(self, signed: SignedMessage) -> Receipt:
         outcome = apply(self.ledger, signed)
-        self.ledger.write(outcome.transition)
-        self.is_sound()
+        self.changes(outcome.transition)
         return outcome.receipt
 
     def passes(
@@ -124,8 +123,7 @@ class World:
         for _ in range(epochs + periods * self.policy.proving_period_epochs):
             epoch = Epoch(self.epoch + 1)
             self.ledger.at(epoch, self.beacon_of(epoch))
-            self.ledger.write(advance_epoch(self.ledger, is_after_gap=is_after_gap))
-            self.is_sound()
+            self.changes(advance_epoch(self.ledger, is_after_gap=is_after_gap))
             for provider in provers:
                 provider.answers_windows()
 
@@ -145,7 +143,9 @@ class World:
         self.passes_until(sector.close_epoch, proven_by=proven_by)
         return sector.window_epoch
 
-    def is_sound(self) -> None:
+    def changes(self, transition: Transition) -> None:
+        assert list(violations_of(self.ledger, transition)) == []
+        self.ledger.write(transition)
         assert list(violations(self.ledger)) == []
 
 

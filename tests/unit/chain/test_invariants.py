@@ -6,10 +6,10 @@ import pytest
 
 from chain.account import Account
 from chain.deal import Deal, DealState, Reservation, UsedProposal
-from chain.invariants import violations
+from chain.invariants import violations, violations_of
 from chain.sector import Sector, SectorState
 from chain.units import Atto, DealId, Epoch
-from chain.view import Counters, Draft, Entity
+from chain.view import Counters, Draft, Entity, Transition
 from tests.support.world import World
 
 
@@ -33,13 +33,13 @@ Break = Callable[[Entity], Entity]
     ("kind", "change", "named"),
     [
         (Counters, lambda it: it.evolve(minted_atto=Atto(1)), "money is conserved"),
-        (Counters, lambda it: it.evolve(next_deal_id=DealId(1)), "number that was not given out"),
+        (Counters, lambda it: it.evolve(next_deal_id=DealId(1)), "given out"),
         (Account, lambda it: it.evolve(locked_atto=it.locked_atto + 1), "its promises need"),
         (Deal, lambda it: it.evolve(paid_atto=Atto(1)), "accounted for"),
         (Deal, lambda it: it.evolve(state=DealState.COMPLETED), "not settled"),
         (Deal, lambda it: it.evolve(state=DealState.PUBLISHED), "in a sector that is active"),
         (Deal, lambda it: it.evolve(sector_number=None), "holds a deal that is elsewhere"),
-        (Deal, lambda it: it.evolve(sector_number=9), "it is in 0 sectors"),
+        (Deal, lambda it: it.evolve(sector_number=9), "it is not in sector 9"),
         (Sector, lambda it: it.evolve(deposit_atto=Atto(5)), "with a deposit"),
         (Sector, lambda it: it.evolve(deadline_index=4), "in no deadline"),
         (Sector, lambda it: it.evolve(window_epoch=None), "has a window exactly while"),
@@ -58,3 +58,15 @@ def test_a_broken_state_is_named(
     broken = Draft(world.ledger)
     broken.put(change(one(world, kind)))
     assert any(named in violation for violation in violations(broken))
+    transition = broken.transition()
+    assert any(named in violation for violation in violations_of(world.ledger, transition))
+
+
+def test_a_used_proposal_that_is_forgotten_too_soon_is_named(world: World) -> None:
+    used = next(
+        found
+        for found in world.ledger.scan("proposal/")
+        if isinstance(found, UsedProposal) and found.deal_id is None
+    )
+    forgets = Transition(removes=(used.key,))
+    assert any("reservation" in broken for broken in violations_of(world.ledger, forgets))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import SQLAlchemyError
 
+from chain import closing
 from chain.audit import audit_folder
 from chain.config import AllocationSettings, LedgerConfig
 from chain.deal import DealState
@@ -29,6 +30,7 @@ from chain.remote import RemoteLedger
 from chain.store import DATABASE_NAME
 from chain.submission import WrongProofs
 from chain.units import Atto, Epoch, SectorNumber
+from chain.view import LedgerView, Transition
 from ipfs.block import Block
 from ipfs.cid import CID, Codec
 from tests.support.nodes import (
@@ -330,6 +332,26 @@ async def test_a_block_that_cannot_be_written_is_no_block(tmp_path: Path) -> Non
             disk.execute("DROP TRIGGER full")
         assert (await on.closes()).messages == (signed,)
         audit_folder(tmp_path)
+
+
+async def test_a_block_that_would_break_the_ledger_stops_it_before_it_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def mints(view: LedgerView, *, is_after_gap: bool) -> Transition:
+        account = view.account(alice)
+        return Transition(writes=(account.evolve(balance_atto=account.balance_atto + 1),))
+
+    with stepped_ledger(tmp_path) as on:
+        await on.funds("alice")
+        alice, head = on.address("alice"), on.node.head
+        with monkeypatch.context() as patched:
+            patched.setattr(closing, "advance_epoch", mints)
+            with pytest.raises(AssertionError, match="money is conserved"):
+                await on.closes()
+        assert on.node.head == head
+        assert (await on.ledger.sender(alice)).account.balance_atto == SOME_ATTO
+        await on.closes()
+    audit_folder(tmp_path)
 
 
 def test_nothing_durable_is_lost_to_sigkill(tmp_path: Path) -> None:
