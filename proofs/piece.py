@@ -54,14 +54,18 @@ class PieceCommitment:
     @property
     def padding_bytes(self) -> int:
         """Return how many zero bytes after the payload fill the piece."""
-        capacity = self.padded_size_bytes // QUAD_PADDED_BYTES * QUAD_PAYLOAD_BYTES
-        return capacity - self.payload_bytes
+        return capacity_bytes(self.padded_size_bytes) - self.payload_bytes
 
 
 def padded_size(payload_bytes: int) -> int:
     """Return the size in bytes of the smallest piece that holds a payload."""
     quads = max(1, -(-payload_bytes // QUAD_PAYLOAD_BYTES))
     return QUAD_PADDED_BYTES << (quads - 1).bit_length()
+
+
+def capacity_bytes(padded_size_bytes: int) -> int:
+    """Return how much payload a piece has room for."""
+    return padded_size_bytes // QUAD_PADDED_BYTES * QUAD_PAYLOAD_BYTES
 
 
 @cache
