@@ -3,6 +3,7 @@
 import base64
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any, Final, NoReturn
 
@@ -11,6 +12,7 @@ from ipfs.dag_cbor import DEPTH_MAX, ITEMS_MAX, Value
 from ipfs.errors import MalformedBytes
 
 _INTEGERS: Final = range(-(1 << 64), 1 << 64)
+_STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _RESERVED: Final = "/"
 """A map with this key alone is a link or bytes, so no other map may have it."""
 
@@ -22,6 +24,8 @@ def encode(value: Any) -> bytes:
 
 def decode(data: bytes) -> Value:
     """Return the value of these canonical bytes. Raises `MalformedBytes`."""
+    if _depth(data) > DEPTH_MAX:
+        raise MalformedBytes("DAG-JSON", "nested too deep")
     try:
         plain = json.loads(data.decode(), object_pairs_hook=_map, parse_constant=_refuse)
         value = _Reader().value(plain, depth=0)
@@ -31,6 +35,21 @@ def decode(data: bytes) -> Value:
     if not is_canonical:
         raise MalformedBytes("DAG-JSON", "not its canonical encoding")
     return value
+
+
+def _depth(data: bytes) -> int:
+    """Return how deep the brackets outside of strings nest, without recursion.
+
+    The parser underneath trusts the interpreter's recursion limit, which some libraries lift.
+    """
+    depth = deepest = 0
+    for byte in _STRING.sub(b"", data):
+        if byte in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif byte in b"]}":
+            depth -= 1
+    return deepest
 
 
 def _text(value: Any) -> str:

@@ -1,8 +1,15 @@
 """BLS by py_ecc, in pure Python: the reference, and the fallback where nothing faster installs."""
 
+import sys
 from typing import Any, Final
 
-from py_ecc.bls.ciphersuites import G2ProofOfPossession
+_RECURSION_LIMIT: Final = sys.getrecursionlimit()
+
+from py_ecc.bls.ciphersuites import G2ProofOfPossession  # noqa: E402 - between reading and resetting
+
+# Importing py_ecc lifts the limit a hundredfold, and then a stranger's deeply nested JSON overflows
+# the C stack and ends the process; the curve itself does without.
+sys.setrecursionlimit(_RECURSION_LIMIT)
 
 Suite: Final[Any] = G2ProofOfPossession
 """Its byte types are NewTypes of a package that it alone depends on."""

@@ -1,5 +1,6 @@
 """Laws of DAG-JSON."""
 
+import sys
 from contextlib import suppress
 from typing import Any
 
@@ -70,3 +71,14 @@ def test_bytes_that_read_are_canonical(data: bytes) -> None:
 def test_what_is_not_canonical_is_refused(text: str) -> None:
     with pytest.raises(MalformedBytes):
         dag_json.decode(text.encode())
+
+
+@pytest.mark.parametrize("piece", [b"[", b'{"a":', b'["]",', b'["\\"]",', b'{"}":'])
+def test_nesting_ends_in_an_error_whatever_the_recursion_limit(piece: bytes) -> None:
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(100_000)
+    try:
+        with pytest.raises(MalformedBytes):
+            dag_json.decode(piece * 100_000)
+    finally:
+        sys.setrecursionlimit(before)
