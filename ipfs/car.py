@@ -116,7 +116,7 @@ class CarReader:
         header = self._frame("CAR header", limit=HEADER_BYTES_MAX)
         if header is None:
             raise MalformedBytes("CAR", "empty")
-        return _read_header(header)
+        return _parse_header(header)
 
     def _frame(self, what: str, *, limit: int) -> bytes | None:
         prefix = self._source.read(1)
@@ -177,7 +177,7 @@ def _header(roots: Sequence[CID]) -> bytes:
     return varint.encode(len(header)) + header
 
 
-def _read_header(data: bytes) -> tuple[int, tuple[CID, ...]]:
+def _parse_header(data: bytes) -> tuple[int, tuple[CID, ...]]:
     """Return the version and the roots, which version 2 has further on."""
     header = dag_cbor.decode(data)
     version = header.get("version") if isinstance(header, dict) else None

@@ -116,7 +116,7 @@ class Importer:
     def add_symlink(self, target: str, metadata: Metadata = NO_METADATA) -> Imported:
         """Import a symbolic link as itself."""
         header = Header(NodeType.SYMLINK, target.encode(), metadata=metadata)
-        return self._imported(self._add_node(header, ()), 0)
+        return _imported(self._add_node(header, ()), 0)
 
     def add_directory(
         self, entries: Iterable[tuple[str, Imported]], metadata: Metadata = NO_METADATA
@@ -132,7 +132,7 @@ class Importer:
             self._settings,
             add_node=self._add_node,
         )
-        return self._imported(root, sum(child.file_bytes for child in children.values()))
+        return _imported(root, sum(child.file_bytes for child in children.values()))
 
     def flush(self) -> None:
         """Return when everything is in the store."""
@@ -156,7 +156,7 @@ class Importer:
         block_bytes = tuple(part.file_bytes for part in parts)
         header = Header(NodeType.FILE, None, sum(block_bytes), block_bytes, metadata=metadata)
         links = tuple(PBLink(part.cid, "", part.tsize) for part in parts)
-        return self._imported(self._add_node(header, links), sum(block_bytes))
+        return _imported(self._add_node(header, links), sum(block_bytes))
 
     def _add_node(self, header: Header, links: tuple[PBLink, ...]) -> PBLink:
         block = _node(self._settings, header, links)
@@ -166,9 +166,6 @@ class Importer:
     def _keep(self, leaf: Block, file_bytes: int) -> Imported:
         self._put(leaf)
         return Imported(leaf.cid, len(leaf.data), file_bytes)
-
-    def _imported(self, link: PBLink, file_bytes: int) -> Imported:
-        return Imported(link.cid, link.tsize or 0, file_bytes)
 
     def _count(self, chunk: bytes) -> None:
         if chunk:
@@ -191,6 +188,10 @@ class Importer:
         if self._putting is not None:
             self._putting.result()
             self._putting = None
+
+
+def _imported(link: PBLink, file_bytes: int) -> Imported:
+    return Imported(link.cid, link.tsize or 0, file_bytes)
 
 
 def _leaf(settings: ImportSettings, chunk: bytes, metadata: Metadata = NO_METADATA) -> Block:
