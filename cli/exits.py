@@ -26,6 +26,9 @@ _BY_CODE: Final[Mapping[str, int]] = {
     "usage": USAGE,
     "config-invalid": USAGE,
     "not-found": NOT_FOUND,
+    "block-not-found": NOT_FOUND,
+    "no-such-entry": NOT_FOUND,
+    "pin-not-found": NOT_FOUND,
     "not-allowed": NOT_ALLOWED,
     "wrong-signature": NOT_ALLOWED,
     "key-file-open": NOT_ALLOWED,
@@ -39,8 +42,12 @@ _BY_CODE: Final[Mapping[str, int]] = {
     "malformed-bytes": VERIFICATION_FAILED,
     "proof-invalid": VERIFICATION_FAILED,
     "audit-failed": VERIFICATION_FAILED,
+    "block-corrupt": VERIFICATION_FAILED,
+    "pinned-dag-broken": VERIFICATION_FAILED,
+    "pins-damaged": VERIFICATION_FAILED,
     "wallet-missing": NO_WALLET,
     "folder-locked": LOCKED,
+    "store-locked": LOCKED,
 }
 
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from cli import client, deals, demo, exits, ledger, provider, wallet
+from cli import client, deals, demo, exits, ipfs, ledger, provider, wallet
 from cli.render import JsonFlag, Output, set_verbosity
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app.add_typer(deals.app, name="deals")
 app.add_typer(wallet.app, name="wallet")
 app.add_typer(provider.app, name="provider")
 app.add_typer(ledger.app, name="ledger")
+app.add_typer(ipfs.app, name="ipfs")
 
 
 @app.callback()

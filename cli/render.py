@@ -60,11 +60,18 @@ class Output:
         elif text:
             typer.echo(printable_lines(text), err=True)
 
+    def item(self, kind: str, text: str, **fields: Any) -> None:
+        """Tell one outcome of many."""
+        if self.as_json:
+            self._write({"type": kind, **fields})
+        else:
+            typer.echo(printable_lines(text))
+
     def result(self, text: str, **fields: Any) -> None:
-        """Tell the outcome."""
+        """Tell the outcome; without text where the items have said it all."""
         if self.as_json:
             self._write({"type": "result", **fields})
-        else:
+        elif text:
             typer.echo(printable_lines(text))
 
     def error(self, code: str, text: str) -> None:

@@ -229,10 +229,11 @@ def open_payer(folder: Path, config: ClientConfig, ledger: Ledger) -> Payer:
     return Payer(key, key.address(prefix), Sender(ledger, key, prefix=prefix))
 
 
-def _identity(folder: Path) -> Identity:
+def open_identity(folder: Path) -> Identity:
     """Return who this client is on the network: the same after every start.
 
     A provider that was promised blocks knows the client by it, wherever it is reached by then.
+    Raises `KeyFileOpen`.
     """
     path = folder / PEER_NAME
     seed = read_secret(path)
@@ -256,7 +257,7 @@ async def open_client(folder: Path, config: ClientConfig) -> AsyncIterator[Sessi
             try:
                 listen = [Multiaddr.parse(address) for address in config.listen]
                 async with (
-                    Swarm(_identity(folder), listen=listen) as host,
+                    Swarm(open_identity(folder), listen=listen) as host,
                     Bitswap(host, blockstore) as bitswap,
                 ):
                     routing = Kademlia(host, protocol_id=config.kad_protocol_id, mode=Mode.CLIENT)

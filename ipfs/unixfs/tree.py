@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, assert_never
+from typing import ClassVar, Final, assert_never
 
 from ipfs.cid import CID
 from ipfs.errors import LimitExceeded, MalformedBytes
@@ -16,6 +16,8 @@ ENTRIES_MAX: Final = 1 << 20
 
 class NoSuchEntry(LookupError):
     """The path names something that is not there."""
+
+    code: ClassVar[str] = "no-such-entry"
 
     def __init__(self, path: Sequence[str]) -> None:
         super().__init__(f"no {'/'.join(path)!r} there")

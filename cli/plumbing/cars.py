@@ -1,0 +1,77 @@
+"""`holdfast ipfs export` and `import`: DAGs as CAR files, through pipes too."""
+
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.plumbing.words import CidArgument
+from cli.render import HomeOption, JsonFlag, Output, finish
+from cli.settings import client_settings
+from cli.words import parse_cid
+
+if TYPE_CHECKING:
+    from ipfs.byte_source import ByteSource
+
+
+def export(
+    cid: CidArgument,
+    out_path: Annotated[
+        Path | None, typer.Option("-o", "--output", help="A new file. Default: standard output.")
+    ] = None,
+    car_version: Annotated[
+        int, typer.Option("--car-version", min=1, max=2, help="2 has an index.")
+    ] = 1,
+    home: HomeOption = None,
+) -> None:
+    """Write the CAR of a DAG that is whole here."""
+
+    async def work(_: Output) -> None:
+        from client.plumbing.session import open_disk
+        from ipfs.car import car_of, car_v2_of
+
+        root = parse_cid(cid)
+        folder, _config = client_settings(home, None)
+        with open_disk(folder) as blocks, ExitStack() as opened:
+            out = opened.enter_context(out_path.open("xb")) if out_path else sys.stdout.buffer
+            for data in (car_of if car_version == 1 else car_v2_of)(blocks, root):
+                out.write(data)
+            out.flush()
+
+    finish(False, work)
+
+
+def import_(
+    path: Annotated[
+        Path | None, typer.Argument(metavar="[CAR]", help="A CAR file; - or nothing: stdin.")
+    ] = None,
+    pin_roots: Annotated[
+        bool, typer.Option("--pin-roots/--no-pin-roots", help="Keep the roots from gc.")
+    ] = True,
+    home: HomeOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Take in the blocks of a CAR of version 1 or 2, each checked against its CID."""
+
+    async def work(out: Output) -> None:
+        import asyncio
+
+        from client.plumbing.content import import_car
+        from client.plumbing.session import open_repository
+
+        folder, _ = client_settings(home, None)
+        with ExitStack() as opened:
+            source: ByteSource = sys.stdin.buffer
+            if path is not None and path != Path("-"):
+                source = opened.enter_context(path.open("rb"))
+            repository = opened.enter_context(open_repository(folder))
+            roots, count = await asyncio.to_thread(
+                lambda: import_car(source, repository, pins_roots=pin_roots)
+            )
+        for root in roots:
+            out.item("root", f"{'pinned' if pin_roots else 'imported'} {root}", cid=root)
+        out.result("", roots=roots, blocks=count)
+
+    finish(as_json, work)

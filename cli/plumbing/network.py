@@ -1,0 +1,159 @@
+"""`holdfast ipfs id`, `swarm`, `findprovs`, `provide`: this client among its peers."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.plumbing.words import CidArgument, PeerOption
+from cli.render import HomeOption, JsonFlag, Output, finish, table
+from cli.settings import client_settings
+from cli.words import parse_cid
+
+if TYPE_CHECKING:
+    from client.plumbing.session import Network
+    from ipfs.cid import CID
+
+swarm = typer.Typer(help="Connections to peers.", no_args_is_help=True)
+
+
+def id_(home: HomeOption = None, as_json: JsonFlag = False) -> None:
+    """Tell who this client is on the network."""
+
+    async def work(out: Output) -> None:
+        from client.session import open_identity
+        from ipfs.p2p.swarm import AGENT_VERSION
+
+        folder, config = client_settings(home, None)
+        peer_id = open_identity(folder).peer_id
+        out.result(
+            f"{peer_id}\n{AGENT_VERSION}, listens on {', '.join(config.listen) or 'nothing'}",
+            peer_id=str(peer_id),
+            agent=AGENT_VERSION,
+            listen=config.listen,
+        )
+
+    finish(as_json, work)
+
+
+@swarm.command("peers")
+def swarm_peers(
+    peer: PeerOption = None, home: HomeOption = None, as_json: JsonFlag = False
+) -> None:
+    """Join the network, and list whom this client is connected to then."""
+
+    async def work(out: Output) -> None:
+        async with _joined(home, peer) as network:
+            host = network.host
+            rows = [
+                (
+                    peer_id,
+                    host.peer_agent(peer_id),
+                    ", ".join(map(str, host.known_addresses(peer_id))),
+                )
+                for peer_id in host.connected_peers()
+            ]
+        told = [
+            {"peer_id": str(peer_id), "agent": agent, "addresses": addresses}
+            for peer_id, agent, addresses in rows
+        ]
+        out.result(table(("peer", "agent", "addresses"), rows), peers=told)
+
+    finish(as_json, work)
+
+
+@swarm.command("connect")
+def swarm_connect(
+    address: Annotated[str, typer.Argument(help="Multiaddr that ends in /p2p/ and the peer.")],
+    home: HomeOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Try to connect to a peer; tell how long a ping takes."""
+
+    async def work(out: Output) -> None:
+        from ipfs.host import PeerAddress
+
+        peer = PeerAddress.parse(address)
+        async with _joined(home, None) as network:
+            await network.host.connect(peer)
+            seconds = await network.host.ping(peer.peer_id)
+            agent = network.host.peer_agent(peer.peer_id)
+        out.result(
+            f"connected to {peer.peer_id} ({agent}), {seconds * 1000:.1f} ms",
+            peer_id=str(peer.peer_id),
+            agent=agent,
+            ping_seconds=seconds,
+        )
+
+    finish(as_json, work)
+
+
+def findprovs(
+    cid: CidArgument,
+    count: Annotated[
+        int, typer.Option("-n", "--num-providers", min=1, help="Stop after so many.")
+    ] = 20,
+    peer: PeerOption = None,
+    home: HomeOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Ask the DHT who has a block."""
+
+    async def work(out: Output) -> None:
+        from contextlib import aclosing
+
+        wanted = parse_cid(cid)
+        found = 0
+        async with (
+            _joined(home, peer) as network,
+            aclosing(network.routing.find_providers(wanted, count_max=count)) as providers,
+        ):
+            async for each in providers:
+                found += 1
+                addresses = [str(address) for address in each.addresses]
+                out.item(
+                    "provider",
+                    " ".join([str(each.peer_id), *addresses]),
+                    peer_id=str(each.peer_id),
+                    addresses=addresses,
+                )
+        out.result("" if found else f"the DHT knows nobody who has {wanted}", count=found)
+
+    finish(as_json, work)
+
+
+def provide(
+    cids: Annotated[list[str], typer.Argument(metavar="CID...", help="What to announce.")],
+    peer: PeerOption = None,
+    home: HomeOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Announce CIDs on the DHT, and serve this client's blocks until interrupted."""
+
+    async def work(out: Output) -> None:
+        roots = [parse_cid(cid) for cid in cids]
+        async with _joined(home, peer, must_have=roots) as network:
+            for root in roots:
+                keepers = await network.routing.provide(root)
+                out.event("provided", f"{keepers} peers know that we have {root}", cid=root)
+            addresses = [f"{at}/p2p/{network.host.peer_id}" for at in network.host.addresses]
+            out.event("ready", f"serving on {', '.join(addresses)}", addresses=addresses)
+            await network.serve()
+
+    finish(as_json, work)
+
+
+@asynccontextmanager
+async def _joined(
+    home: Path | None, peers: list[str] | None, *, must_have: "list[CID] | None" = None
+) -> "AsyncIterator[Network]":
+    from client.plumbing.session import open_disk, open_network
+
+    folder, config = client_settings(home, None)
+    with open_disk(folder) as blocks:
+        for cid in must_have or ():
+            blocks.size_bytes(cid)
+        async with open_network(folder, config, blocks, peers or ()) as network:
+            yield network

@@ -1,0 +1,139 @@
+"""What is behind a CID: names, kinds, sizes, references."""
+
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import assert_never
+
+from ipfs import plan
+from ipfs.block import Block
+from ipfs.blockstore import BlockNotFound, Blockstore
+from ipfs.byte_source import ByteSource
+from ipfs.car import CarReader
+from ipfs.cid import CID, Codec
+from ipfs.dag import inline_block, links_of, walk
+from ipfs.pins.pin import Pin
+from ipfs.repository import Repository
+from ipfs.unixfs.errors import UnsafeEntry
+from ipfs.unixfs.node import Directory, File, Shard, Symlink, read_node
+from ipfs.unixfs.tree import entries_of
+
+_BATCH_BYTES = 16 << 20
+
+
+class Kind(StrEnum):
+    """What a block is to people."""
+
+    FILE = "file"
+    DIRECTORY = "directory"
+    SYMLINK = "symlink"
+    UNKNOWN = "unknown"
+    """A block of another codec, or one that is not here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An entry of a folder; `size_bytes` is a file's, if its root is here."""
+
+    name: str
+    cid: CID
+    kind: Kind
+    size_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class DagStat:
+    """A whole DAG in numbers: every block counted once."""
+
+    root: CID
+    kind: Kind
+    content_bytes: int | None
+    block_count: int
+    size_bytes: int
+
+
+async def list_folder(
+    root: CID, get: Callable[[CID], Awaitable[Block]], blocks: Blockstore
+) -> list[Listed]:
+    """Return what is in a folder; nothing for a file.
+
+    get:     brings the blocks of the folder itself
+    blocks:  what its entries are is told of those whose root is in there
+    Raises what `read_node` and `entries_of` do.
+    """
+    node = read_node(inline_block(root) or await get(root))
+    if not isinstance(node, Directory | Shard):
+        return []
+    entries = await plan.fetch(entries_of(node), get)
+    return [Listed(entry.name, entry.cid, *_described(entry.cid, blocks)) for entry in entries]
+
+
+def stat_dag(root: CID, blocks: Blockstore) -> DagStat:
+    """Count a DAG that is whole here. Raises what `walk` does."""
+    sizes = [blocks.size_bytes(cid) for cid in walk(blocks, root)]
+    return DagStat(root, *_described(root, blocks), len(sizes), sum(sizes))
+
+
+def references(root: CID, blocks: Blockstore, *, is_recursive: bool) -> Iterator[CID]:
+    """Yield what a block links to, or all that its DAG holds below it, each once.
+
+    Raises what `walk` and `links_of` do.
+    """
+    if is_recursive:
+        whole = walk(blocks, root)
+        yield from (cid for cid in whole if cid != root)
+    else:
+        yield from dict.fromkeys(links_of(inline_block(root) or blocks.get(root)))
+
+
+def import_car(
+    source: ByteSource, repository: Repository, *, pins_roots: bool
+) -> tuple[tuple[CID, ...], int]:
+    """Put the blocks of a CAR into the store, and pin its roots; return these and how many blocks.
+
+    Raises what `CarReader` does: blocks before a damaged one are there, but pinned is nothing;
+    `BlockNotFound` if a root is to be pinned whose DAG is not whole.
+    """
+    reader = CarReader(source)
+    count = 0
+    with repository.hold() as blocks:
+        for batch in _batches(reader):
+            blocks.put(batch)
+            count += len(batch)
+        if pins_roots:
+            for root in reader.roots:
+                repository.pin(Pin(root=root))
+    return reader.roots, count
+
+
+def _batches(blocks: CarReader) -> Iterator[list[Block]]:
+    batch: list[Block] = []
+    batch_bytes = 0
+    for block in blocks:
+        batch.append(block)
+        batch_bytes += len(block.data)
+        if batch_bytes >= _BATCH_BYTES:
+            yield batch
+            batch, batch_bytes = [], 0
+    if batch:
+        yield batch
+
+
+def _described(cid: CID, blocks: Blockstore) -> tuple[Kind, int | None]:
+    if cid.codec not in {Codec.RAW, Codec.DAG_PB}:
+        return Kind.UNKNOWN, None
+    try:
+        node = read_node(inline_block(cid) or blocks.get(cid))
+    except BlockNotFound:
+        return Kind.UNKNOWN, None
+    except UnsafeEntry:
+        return Kind.DIRECTORY, None
+    match node:
+        case File():
+            return Kind.FILE, node.size_bytes
+        case Directory() | Shard():
+            return Kind.DIRECTORY, None
+        case Symlink():
+            return Kind.SYMLINK, None
+        case _:
+            assert_never(node)
