@@ -72,12 +72,16 @@ class Repository:
     def collect(self, *, epoch: int | None = None, among: Iterable[CID] | None = None) -> Collected:
         """Delete every block that no pin keeps.
 
-        epoch:  now; pins that ended before count no more. None: all pins count.
+        epoch:  now; pins that have ended are struck. None: all pins count.
         among:  delete only of these
         Raises `PinsDamaged`, `PinnedDagBroken`; then nothing was deleted.
         """
         with self._one_collection, self._in_use():
-            kept = self._pinned(epoch)
+            pins = self.pins.all()
+            kept = self._pinned(pin for pin in pins if pin.holds_at(epoch))
+            for pin in pins:
+                if not pin.holds_at(epoch):
+                    self.pins.remove(pin.root, pin.reason)
             removed_count = freed_bytes = 0
             for batch in _batches(self.blocks if among is None else among, kept):
                 count, size_bytes = self._sweep(batch)
@@ -90,11 +94,9 @@ class Repository:
         with self._lock:
             self._touched.update(cid.multihash for cid in cids)
 
-    def _pinned(self, epoch: int | None) -> set[bytes]:
+    def _pinned(self, pins: Iterable[Pin]) -> set[bytes]:
         kept: set[bytes] = set()
-        for pin in self.pins.all():
-            if not pin.holds_at(epoch):
-                continue
+        for pin in pins:
             kept.add(pin.root.multihash)
             if pin.is_recursive:
                 try:

@@ -44,7 +44,7 @@ def pin_add(
         folder, config = client_settings(home, None)
         with open_repository(folder) as repository, repository.hold() as blocks:
             join = None if offline else lambda: open_network(folder, config, blocks, peer or ())
-            async with Source(blocks, join) as source:
+            async with Source(blocks, root, join) as source:
                 if recursive:
                     await source.bring(root, lambda _blocks, _bytes: None)
                 else:

@@ -192,5 +192,5 @@ async def _opened(
     folder, config = client_settings(home, None)
     with open_disk(folder) as blocks:
         join = None if offline else lambda: open_network(folder, config, blocks, peers or ())
-        async with Source(blocks, join) as source:
+        async with Source(blocks, root, join) as source:
             yield source, blocks, await plan.fetch(resolve(root, names), source.get)

@@ -58,19 +58,26 @@ class Network:
     host: Swarm
     exchange: Bitswap
     routing: Kademlia
-    peers: tuple[PeerAddress, ...]
-    """Those that were named: asked before any that the DHT names."""
+    holders: list[PeerAddress]
+    """Peers that were named, or found to have something: asked before any others."""
 
-    async def get(self, cid: CID) -> Block:
-        """Bring one block here. Raises `DagUnavailable`."""
+    async def get(self, cid: CID, *, root: CID) -> Block:
+        """Bring one block here, of the DAG of `root`: who has that is likely to have it.
+
+        Raises `DagUnavailable`.
+        """
         timeout_s = self.config.fetch_idle_seconds
-        with self.exchange.fetch(self.peers, idle_timeout_s=timeout_s) as fetch:
-            fetch.seek(self.routing.find_providers(cid))
+        unsought = [cid] if cid == root else [cid, root]
+        with self.exchange.fetch(self.holders, idle_timeout_s=timeout_s) as fetch:
             fetch.want([cid])
-            try:
-                [block] = await fetch.receive()
-            except BlockUnavailable as error:
-                raise DagUnavailable(cid, error.cid, error.answers) from error
+            while True:
+                try:
+                    [block] = await fetch.receive()
+                    break
+                except BlockUnavailable as error:
+                    if not unsought:
+                        raise DagUnavailable(root, cid, error.answers) from error
+                    fetch.seek(self._found(unsought.pop()))
         await self.exchange.keep([block])
         return block
 
@@ -81,10 +88,15 @@ class Network:
             root,
             limits=LIMITS,
             idle_timeout_s=self.config.fetch_idle_seconds,
-            peers=self.peers,
+            peers=self.holders,
             routing=self.routing,
             on_progress=on_progress,
         )
+
+    async def _found(self, cid: CID) -> AsyncIterator[PeerAddress]:
+        async for peer in self.routing.find_providers(cid):
+            self.holders.append(peer)
+            yield peer
 
     async def serve(self) -> None:
         """Answer peers, and announce again in time, until cancelled."""
@@ -99,7 +111,7 @@ async def open_network(
 
     peers:  multiaddrs that end in /p2p/. Raises `MalformedBytes` for one that is none.
     """
-    named = tuple(PeerAddress.parse(text) for text in peers)
+    named = [PeerAddress.parse(text) for text in peers]
     configured = [PeerAddress.parse(text) for text in config.bootstrap]
     listen = [Multiaddr.parse(address) for address in config.listen]
     async with (
@@ -117,9 +129,10 @@ Join = Callable[[], AbstractAsyncContextManager[Network]]
 class Source:
     """Blocks from here, else from the network, which is joined when the first one is missing."""
 
-    def __init__(self, blocks: Blockstore, join: Join | None) -> None:
-        """join: None stays offline; what is not here is not found then."""
+    def __init__(self, blocks: Blockstore, root: CID, join: Join | None) -> None:
+        """root: where the DAG begins; join: None stays offline, where nothing more is found."""
         self._blocks = blocks
+        self._root = root
         self._join = join
         self._opened = AsyncExitStack()
         self._network: Network | None = None
@@ -138,7 +151,7 @@ class Source:
             if self._join is None:
                 raise
         network = await self._joined(self._join)
-        return await network.get(cid)
+        return await network.get(cid, root=self._root)
 
     async def bring(self, root: CID, on_progress: Callable[[int, int], None]) -> None:
         """Have a whole DAG here. Raises as `get` does, and what `walk` and `fetch_dag` do."""

@@ -1,0 +1,50 @@
+"""`holdfast ipfs` between two users and a DHT, each a process: provide, find, fetch."""
+
+import asyncio
+import os
+from pathlib import Path
+
+from ipfs.kad.stream import Kademlia, Mode
+from ipfs.p2p.multiaddr import Multiaddr
+from ipfs.p2p.peer_id import Identity
+from ipfs.p2p.swarm import Swarm
+from tests.support.holdfast import User
+
+
+async def test_what_one_provides_another_finds_and_fetches(tmp_path: Path) -> None:
+    async with Swarm(
+        Identity.generate(), listen=[Multiaddr.parse("/ip4/127.0.0.1/tcp/0")]
+    ) as server:
+        Kademlia(server, mode=Mode.SERVER)
+        meeting_point = f"{server.addresses[0]}/p2p/{server.peer_id}"
+        await asyncio.to_thread(story, tmp_path, meeting_point)
+
+
+def story(folder: Path, meeting_point: str) -> None:
+    alice, bob = User(folder / "alice"), User(folder / "bob")
+    (folder / "d" / "inner").mkdir(parents=True)
+    big = os.urandom(3_000_000)
+    (folder / "d" / "big").write_bytes(big)
+    (folder / "d" / "inner" / "small").write_bytes(b"small")
+    root = alice.says("ipfs", "add", str(folder / "d")).result["cid"]
+    via = ("--peer", meeting_point)
+
+    met = bob.says("ipfs", "swarm", "connect", meeting_point).result
+    assert met["agent"].startswith("holdfast/")
+    peers = bob.says("ipfs", "swarm", "peers", *via).result["peers"]
+    assert [peer["peer_id"] for peer in peers] == [meeting_point.rpartition("/")[2]]
+    unknown = bob.says("ipfs", "get", root, *via, "-o", str(folder / "out"))
+    assert (unknown.exit_code, unknown.error_code) == (7, "dag-unavailable")
+
+    with alice.runs("ipfs", "provide", root, *via):
+        alice_id = bob.says("ipfs", "findprovs", root, *via).objects[0]["peer_id"]
+        small = bob.says("ipfs", "ls", f"{root}/inner", *via).result["entries"]
+        assert [entry["name"] for entry in small] == ["small"]
+        assert len(bob.says("ipfs", "refs", "local").objects) == 3, "only the way there was fetched"
+        bob.says("ipfs", "get", root, *via, "-o", str(folder / "out")).result  # noqa: B018
+        assert (folder / "out" / "big").read_bytes() == big
+        carol = User(folder / "carol")
+        carol.says("ipfs", "pin", "add", root, *via).result  # noqa: B018
+    assert alice.says("ipfs", "id").result["peer_id"] == alice_id
+    assert carol.says("ipfs", "gc").result["removed"] == 0
+    assert bob.says("ipfs", "gc").result["removed"] > 3

@@ -1,0 +1,197 @@
+"""`holdfast ipfs` without a network: the CIDs that others give, pipes, pins, garbage, scrubbing."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from cli.main import app
+from tests.support.unixfs_vectors import content, make_directory
+from tests.support.vectors import own
+
+WORDS: Mapping[str, str] = {
+    "v0-2015": "--profile unixfs-v0-2015",
+    "v1-2025": "--profile unixfs-v1-2025",
+    "v1-raw-256k-174": "--cid-version 1 --chunker size-262144 --max-file-links 174",
+    "v1-pb-256k-174": "--no-raw-leaves --chunker size-262144 --max-file-links 174",
+    "v0-raw-256k-174": "--profile unixfs-v0-2015 --raw-leaves",
+    "v1-raw-1m-174": "--max-file-links 174",
+    "v1-raw-256B-174": "--chunker size-256 --max-file-links 174",
+    "v0-pb-256B-174": "--profile unixfs-v0-2015 --chunker size-256",
+    "v0-trickle-256k": "--profile unixfs-v0-2015 --trickle",
+    "v1-trickle-raw-256k": "--profile unixfs-v0-2015 --cid-version 1 -t",
+    "v1-trickle-raw-256B": "--profile unixfs-v0-2015 --cid-version 1 -t --chunker size-256",
+}
+SIZES = (0, 1, 256, 1025, 1_048_577)
+
+
+@dataclass(frozen=True)
+class Said:
+    exit_code: int
+    stdout: bytes
+
+    @property
+    def text(self) -> str:
+        assert self.exit_code == 0, self
+        return self.stdout.decode().strip()
+
+    @property
+    def result(self) -> dict[str, Any]:
+        last: dict[str, Any] = json.loads(self.stdout.splitlines()[-1])
+        return last
+
+
+@dataclass(frozen=True)
+class Home:
+    folder: Path
+
+    def says(self, *words: str | Path, stdin: bytes = b"") -> Said:
+        done = CliRunner().invoke(
+            app,
+            ["ipfs", *map(str, words)],
+            input=stdin,
+            env={"HOLDFAST_HOME": str(self.folder)},
+        )
+        return Said(done.exit_code, done.stdout_bytes)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path / "home")
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Home:
+    return Home(tmp_path / "other")
+
+
+def file_rows() -> list[Mapping[str, Any]]:
+    rows = [row for row in own("unixfs.json")["files"] if row["config"] in WORDS]
+    chosen = [row for row in rows if row["size"] in SIZES and row["input"] == "prng"]
+    assert {row["config"] for row in chosen} == set(WORDS)
+    return chosen
+
+
+@pytest.mark.parametrize("row", file_rows(), ids=lambda row: f"{row['config']}-{row['size']}")
+def test_a_file_from_a_pipe_gets_the_cid_that_others_give_it(
+    row: Mapping[str, Any], home: Home
+) -> None:
+    words = WORDS[row["config"]].split()
+    said = home.says("add", "-Q", "--only-hash", *words, stdin=content(row["size"]))
+    assert said.text == row["cid"]
+    assert not (home.folder / "client" / "blocks").exists(), "nothing is stored"
+
+
+@pytest.mark.parametrize("name", ["nested", "names", "symlink"])
+def test_a_folder_comes_back_from_its_cid(
+    name: str, home: Home, other: Home, tmp_path: Path
+) -> None:
+    row = next(row for row in own("unixfs.json")["directories"] if row["name"] == name)
+    words = WORDS[row["config"]].split()
+    make_directory(row, tmp_path / "d")
+    assert home.says("add", "-r", "-Q", *words, tmp_path / "d").text == row["cid"]
+    car = home.says("export", row["cid"])
+    assert other.says("import", stdin=car.stdout).text == f"pinned {row['cid']}"
+    assert other.says("export", row["cid"]).stdout == car.stdout
+    other.says("get", "--offline", row["cid"], "-o", tmp_path / "back").text  # noqa: B018
+    again = other.says("add", "-Q", "-n", *words, tmp_path / "back")
+    assert again.text == row["cid"]
+    stat = other.says("stat", row["cid"], "--json").result
+    assert (stat["blocks"], stat["bytes"]) == (row["blocks"], row["block_bytes"])
+
+
+def test_a_car_of_version_2_goes_through_a_pipe(home: Home, other: Home) -> None:
+    cid = home.says("add", "-Q", "--chunker", "size-1000", stdin=content(20_000)).text
+    car = home.says("export", cid, "--car-version", "2").stdout
+    assert other.says("import", "--no-pin-roots", "--json", stdin=car).result["blocks"] == 21
+    assert other.says("cat", cid).stdout == content(20_000)
+    assert (
+        other.says("cat", cid, "--offset", "1999", "--length", "3").stdout == content(2_002)[1_999:]
+    )
+    assert other.says("pin", "ls", "--json").result["pins"] == []
+    damaged = bytearray(car)
+    damaged[len(car) // 2] ^= 1
+    assert other.says("import", stdin=bytes(damaged)).exit_code == 8
+
+
+def test_what_is_in_a_folder(home: Home, tmp_path: Path) -> None:
+    (tmp_path / "d" / "inner").mkdir(parents=True)
+    (tmp_path / "d" / "a.txt").write_bytes(b"hello")
+    (tmp_path / "d" / "inner" / "b").write_bytes(b"there")
+    added = [
+        json.loads(line) for line in home.says("add", tmp_path / "d", "--json").stdout.splitlines()
+    ]
+    assert [each["type"] for each in added] == ["added", "result"]
+    root = added[-1]["cid"]
+    listed = home.says("ls", root, "--json").result["entries"]
+    assert [(each["name"], each["kind"], each["bytes"]) for each in listed] == [
+        ("a.txt", "file", 5),
+        ("inner", "directory", None),
+    ]
+    assert home.says("cat", f"/ipfs/{root}/inner/b").stdout == b"there"
+    assert home.says("refs", root).text.split() == [each["cid"] for each in listed]
+    assert len(home.says("refs", "-r", root).text.split()) == 3
+    assert sorted(home.says("refs", "local").text.split()) == sorted(
+        [root, *home.says("refs", "-r", root).text.split()]
+    )
+    assert home.says("cat", f"{root}/inner/nope").exit_code == 4
+    assert home.says("ls", "--offline", listed[0]["cid"][:-1]).exit_code == 2
+
+
+def test_pinned_stays_and_the_rest_goes(home: Home) -> None:
+    kept = home.says("add", "-Q", stdin=b"kept").text
+    loose = home.says("add", "-Q", "--no-pin", stdin=b"loose").text
+    home.says("pin", "add", loose, "--reason", "deal 7", "--until", "50").text  # noqa: B018
+    assert home.says("gc", "--json").result["removed"] == 0
+    assert home.says("gc", "--epoch", "49", "--json").result["removed"] == 0
+    assert home.says("gc", "--epoch", "50", "--json").result == {
+        "type": "result",
+        "removed": 1,
+        "freed_bytes": 5,
+    }
+    assert home.says("cat", "--offline", loose).exit_code == 4
+    assert home.says("cat", "--offline", kept).stdout == b"kept"
+    assert home.says("pin", "rm", kept, "--reason", "other").exit_code == 4
+    assert home.says("pin", "rm", kept).exit_code == 0
+    assert home.says("gc", "--json").result["removed"] == 1
+    assert home.says("pin", "add", "--offline", kept).exit_code == 4
+
+
+def test_a_flipped_bit_is_found_and_said(home: Home) -> None:
+    cid = home.says("add", "-Q", stdin=content(5_000)).text
+    assert home.says("scrub", "--json").result["is_clean"]
+    [segment] = (home.folder / "client" / "blocks").glob("*.segment")
+    data = bytearray(segment.read_bytes())
+    data[2_000] ^= 4
+    segment.write_bytes(data)
+    said = home.says("scrub", "--json")
+    assert said.exit_code == 8
+    assert said.result["lost"] == [cid]
+    assert home.says("gc").exit_code == 8, "a pinned DAG lacks a block"
+    assert home.says("add", "-Q", stdin=content(5_000)).text == cid
+    assert home.says("scrub", "--json").result["is_clean"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("add", "--profile", "v3"),
+        ("add", "--chunker", "rabin"),
+        ("add", "--chunker", "size-9999999"),
+        ("add", "--cid-version", "2"),
+        ("add", "--max-file-links", "1"),
+        ("cat", "no-cid"),
+        ("cat", "--offline", "--peer", "/ip4/127.0.0.1/tcp/1", "bafkqaaa"),
+    ],
+)
+def test_words_that_say_nothing_are_refused(words: tuple[str, ...], home: Home) -> None:
+    assert home.says(*words).exit_code == 2
+
+
+def test_a_name_that_could_steer_a_terminal_is_made_visible(home: Home, tmp_path: Path) -> None:
+    (tmp_path / "x\x1b[2Jy").write_bytes(b"x")
+    assert b"\x1b" not in home.says("add", tmp_path / "x\x1b[2Jy").stdout
