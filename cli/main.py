@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from cli import client, deals, demo, exits, ipfs, ledger, provider, wallet
+from cli import client, deals, demo, exits, ipfs, ledger, piece, provider, wallet
 from cli.render import JsonFlag, Output, set_verbosity
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.add_typer(wallet.app, name="wallet")
 app.add_typer(provider.app, name="provider")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(ipfs.app, name="ipfs")
+app.add_typer(piece.app, name="piece")
 
 
 @app.callback()
