@@ -1,5 +1,6 @@
 """Writes a UnixFS DAG to disk, and never outside the place it was told."""
 
+import errno
 import os
 import secrets
 import shutil
@@ -165,6 +166,7 @@ class _Writer:
                 limit=self._limits.content_bytes_max,
                 asked=self._promised_bytes,
             )
+        _require_room(folder_fd, file.size_bytes)
         with os.fdopen(os.open(name, _NEW_FILE, 0o666, dir_fd=folder_fd), "wb") as out:
             for data in self._blocks.file_bytes(cid) if file.parts else filter(None, [file.data]):
                 out.write(data)
@@ -195,6 +197,13 @@ class _Writer:
             return run(plan, self._blocks.get)
         except UnsafeEntry as error:
             raise UnsafeEntry("/".join((*path, error.path)), error.reason) from error
+
+
+def _require_room(folder_fd: int, size_bytes: int) -> None:
+    """Refuse what can't fit before the disk is full of it."""
+    disk = os.fstatvfs(folder_fd)
+    if size_bytes > disk.f_frsize * disk.f_bavail:
+        raise OSError(errno.ENOSPC, f"{size_bytes} bytes do not fit on the disk")
 
 
 def _restore(metadata: Metadata, entry_fd: int) -> None:

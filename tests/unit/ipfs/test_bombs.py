@@ -133,6 +133,13 @@ def test_a_bomb_is_found_out_before_much_of_it_is_written(tmp_path: Path) -> Non
     assert max(written) <= QUOTE_BYTES
 
 
+def test_what_does_not_fit_is_refused_before_the_disk_is_full(out: Path) -> None:
+    written: list[int] = []
+    with pytest.raises(OSError, match="do not fit"):
+        export(store, repeated(29, 2, 1 << 20), out, on_progress=written.append)
+    assert written == []
+
+
 def test_parts_without_bytes_are_not_followed() -> None:
     assert list(read_range(store, repeated(60, 2, 0))) == []
 
