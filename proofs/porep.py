@@ -11,16 +11,20 @@ whole sector, and over each piece: of a small one the sector's own would hit not
 Every item is a 32-byte node, so a proof's length follows from its statement.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from proofs.encoding import NodeReader, encode_inclusion
+import numpy as np
+
+from proofs import kernels
+from proofs.encoding import decode_nodes, encode_inclusion
 from proofs.errors import ProofRejected
 from proofs.graph import Graph
-from proofs.hashing import NODE_BYTES, column_hash, comm_r, is_truncated, tagged_hash
-from proofs.merkle import InclusionProof, prove_inclusion, verify_inclusion
+from proofs.hashing import LAST_BYTE_MAX, NODE_BYTES, comm_r, tagged_draws
+from proofs.kernels.arrays import ByteArray
+from proofs.merkle import prove_inclusion, verify_paths
 from proofs.parameters import BASE_DEGREE, DEGREE, ProofParameters
 from proofs.replica import (
     check_piece_ranges,
@@ -92,25 +96,19 @@ def challenges(statement: PorepStatement) -> tuple[int, ...]:
 
 def _challenges(statement: PorepStatement) -> Iterator[int]:
     parameters = statement.parameters
-    everything = (1, parameters.node_count)
-    for index in range(parameters.porep_challenge_count):
-        yield _challenge(statement, "porep-challenge", everything, index)
+    everything, count = (1, parameters.node_count), parameters.porep_challenge_count
+    yield from _draw(statement, "porep-challenge", everything, count)
     for start, end in statement.piece_ranges:
-        for index in range(parameters.piece_challenge_count):
-            yield _challenge(statement, "porep-piece-challenge", (max(1, start), end), index)
+        count = parameters.piece_challenge_count
+        yield from _draw(statement, "porep-piece-challenge", (max(1, start), end), count)
 
 
-def _challenge(statement: PorepStatement, tag: str, nodes: tuple[int, int], index: int) -> int:
+def _draw(statement: PorepStatement, tag: str, nodes: tuple[int, int], count: int) -> Iterator[int]:
     start, end = nodes
-    digest = tagged_hash(
-        tag,
-        statement.chain_id,
-        statement.comm_r,
-        statement.replica_id,
-        statement.seed,
-        *(number.to_bytes(8, "big") for number in (start, end, index)),
-    )
-    return start + int.from_bytes(digest, "big") % (end - start)
+    parts = (statement.chain_id, statement.comm_r, statement.replica_id, statement.seed)
+    borders = (number.to_bytes(8, "big") for number in nodes)
+    for drawn in tagged_draws(tag, *parts, *borders, count=count):
+        yield start + drawn % (end - start)
 
 
 def prove(statement: PorepStatement, folder: Path) -> bytes:
@@ -148,56 +146,59 @@ def verify(statement: PorepStatement, proof: bytes) -> None:
 
     Raises: `ProofRejected`.
     """
-    parameters = statement.parameters
+    parameters, asked = statement.parameters, challenges(statement)
     expected_bytes = proof_bytes(parameters, piece_count=len(statement.piece_ranges))
-    reader = NodeReader(proof, expected_bytes=expected_bytes)
-    comm_c, comm_r_last = reader.node(), reader.node()
-    if comm_r(comm_c, comm_r_last) != statement.comm_r:
+    trees, openings = decode_nodes(proof, expected_bytes=expected_bytes)
+    if comm_r(*trees) != statement.comm_r:
         raise ProofRejected("the trees are not those of CommR")
-    graph = Graph(parameters.node_count, parameters.porep_id)
-    for challenge in challenges(statement):
-        _verify_challenge(statement, graph, challenge, reader, comm_c, comm_r_last)
-
-
-def _verify_challenge(
-    statement: PorepStatement,
-    graph: Graph,
-    challenge: int,
-    reader: NodeReader,
-    comm_c: bytes,
-    comm_r_last: bytes,
-) -> None:
-    parameters = statement.parameters
-    count, depth = parameters.node_count, parameters.tree_depth
-    replica = reader.inclusion(challenge, depth)
-    verify_inclusion(replica, root=comm_r_last, leaf_count=count)
-    data = reader.inclusion(challenge, depth)
-    verify_inclusion(data, root=statement.comm_d, leaf_count=count)
-    if not is_truncated(data.leaf):
+    comm_c, comm_r_last = trees
+    openings = openings.reshape(len(asked), -1, NODE_BYTES)
+    depth = parameters.tree_depth
+    replica, data, columns = np.split(openings, (1 + depth, 2 + 2 * depth), axis=1)
+    verify_paths(asked, replica, root=comm_r_last)
+    verify_paths(asked, data, root=statement.comm_d)
+    if (data[:, 0, -1] > LAST_BYTE_MAX).any():
         raise ProofRejected("a data node is not below 2^254")
+    graph = Graph(parameters.node_count, parameters.porep_id)
+    nodes = [(node, *graph.parents(node)) for node in asked]
+    columns = columns.reshape(-1, parameters.layers + depth, NODE_BYTES)
+    labels = np.ascontiguousarray(columns[:, : parameters.layers])
+    _verify_columns([node for row in nodes for node in row], labels, columns, comm_c)
+    for at, node in enumerate(asked):
+        rows = labels[at * (1 + DEGREE) : (at + 1) * (1 + DEGREE)]
+        _verify_labels(statement, node, [list(map(bytes, row)) for row in rows])
+        if encode(bytes(data[at, 0]), bytes(rows[0, -1])) != bytes(replica[at, 0]):
+            raise ProofRejected("a replica node does not encode its data")
 
-    column, *parents = (
-        _read_column(reader, parameters, node, comm_c)
-        for node in (challenge, *graph.parents(challenge))
-    )
+
+def _verify_columns(
+    nodes: Sequence[int], labels: ByteArray, columns: ByteArray, comm_c: bytes
+) -> None:
+    """Check that nodes' labels are those that CommC commits to.
+
+    labels:   (nodes, layers, 32)
+    columns:  (nodes, layers + depth, 32): the labels, and each column's path
+    """
+    count, layers, _ = labels.shape
+    paths = columns[:, layers - 1 :].copy()
+    hashes = np.empty((count, NODE_BYTES), np.uint8)
+    kernels.level_for(count * layers).hash_messages(labels.reshape(count, -1), hashes)
+    paths[:, 0] = hashes
+    verify_paths(nodes, paths, root=comm_c)
+
+
+def _verify_labels(
+    statement: PorepStatement, node: int, columns: Sequence[Sequence[bytes]]
+) -> None:
+    """Check a node's label in every layer.
+
+    columns:  the node's labels by layer, then its parents'
+    """
+    column, *parents = columns
     replica_id = statement.replica_id
-    for layer in range(parameters.layers):
+    for layer in range(statement.parameters.layers):
         labels = [parent[layer] for parent in parents[:BASE_DEGREE]]
         if layer:
             labels += [parent[layer - 1] for parent in parents[BASE_DEGREE:]]
-        if label(replica_id, layer + 1, challenge, labels) != column[layer]:
+        if label(replica_id, layer + 1, node, labels) != column[layer]:
             raise ProofRejected(f"a label of layer {layer + 1} is not that of its parents")
-    if encode(data.leaf, column[-1]) != replica.leaf:
-        raise ProofRejected("a replica node does not encode its data")
-
-
-def _read_column(
-    reader: NodeReader, parameters: ProofParameters, node: int, comm_c: bytes
-) -> list[bytes]:
-    """Return a node's label in every layer, proven to be under CommC."""
-    labels = [reader.node() for _ in range(parameters.layers)]
-    proof = InclusionProof(
-        column_hash(b"".join(labels)), node, reader.siblings(parameters.tree_depth)
-    )
-    verify_inclusion(proof, root=comm_c, leaf_count=parameters.node_count)
-    return labels

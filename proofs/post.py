@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from proofs.encoding import NodeReader, encode_inclusion
+from proofs.encoding import decode_nodes, encode_inclusion
 from proofs.errors import ProofRejected
-from proofs.hashing import NODE_BYTES, comm_r, tagged_hash
-from proofs.merkle import prove_inclusion, verify_inclusion
+from proofs.hashing import NODE_BYTES, comm_r, tagged_draws
+from proofs.merkle import prove_inclusion, verify_paths
 from proofs.parameters import ProofParameters
 from proofs.replica import check_piece_ranges, check_sector_name
 from proofs.sealed import WrongSector, open_replica, read_manifest
@@ -58,23 +58,21 @@ def challenges(statement: WindowStatement) -> tuple[int, ...]:
 
 def _challenges(statement: WindowStatement, seed: bytes) -> Iterator[int]:
     parameters = statement.parameters
-    everything = (0, parameters.node_count)
-    for index in range(parameters.window_challenge_count):
-        yield _challenge(statement, seed, "window-challenge", everything, index)
+    everything, count = (0, parameters.node_count), parameters.window_challenge_count
+    yield from _draw(statement, seed, "window-challenge", everything, count)
     for piece_range in statement.piece_ranges:
-        for index in range(parameters.piece_challenge_count):
-            yield _challenge(statement, seed, "piece-challenge", piece_range, index)
+        count = parameters.piece_challenge_count
+        yield from _draw(statement, seed, "piece-challenge", piece_range, count)
 
 
-def _challenge(
-    statement: WindowStatement, seed: bytes, tag: str, nodes: tuple[int, int], index: int
-) -> int:
+def _draw(
+    statement: WindowStatement, seed: bytes, tag: str, nodes: tuple[int, int], count: int
+) -> Iterator[int]:
     start, end = nodes
-    numbers = (statement.provider_id, statement.sector_number, start, end, index)
-    digest = tagged_hash(
-        tag, statement.chain_id, seed, *(number.to_bytes(8, "big") for number in numbers)
-    )
-    return start + int.from_bytes(digest, "big") % (end - start)
+    numbers = (statement.provider_id, statement.sector_number, start, end)
+    parts = (statement.chain_id, seed, *(number.to_bytes(8, "big") for number in numbers))
+    for drawn in tagged_draws(tag, *parts, count=count):
+        yield start + drawn % (end - start)
 
 
 def prove(statement: WindowStatement, folder: Path) -> bytes:
@@ -101,13 +99,9 @@ def verify(statement: WindowStatement, proof: bytes) -> None:
     expected_bytes = proof_bytes(
         parameters, seed_count=len(statement.seeds), piece_count=len(statement.piece_ranges)
     )
-    reader = NodeReader(proof, expected_bytes=expected_bytes)
-    comm_c, comm_r_last = reader.node(), reader.node()
-    if comm_r(comm_c, comm_r_last) != statement.comm_r:
+    trees, openings = decode_nodes(proof, expected_bytes=expected_bytes)
+    if comm_r(*trees) != statement.comm_r:
         raise ProofRejected("the trees are not those of CommR")
-    for challenge in challenges(statement):
-        verify_inclusion(
-            reader.inclusion(challenge, parameters.tree_depth),
-            root=comm_r_last,
-            leaf_count=parameters.node_count,
-        )
+    paths = openings.reshape(-1, 1 + parameters.tree_depth, NODE_BYTES)
+    _, comm_r_last = trees
+    verify_paths(challenges(statement), paths, root=comm_r_last)

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 from proofs.graph import Graph
 from proofs.kernels import hashlib_level
-from proofs.kernels.arrays import ByteArray, NodeArray, ParentArray
+from proofs.kernels.arrays import ByteArray, IndexArray, NodeArray, ParentArray
 
 LEVELS: Final = ("sha-ni", "portable", "hashlib")
 """From the fastest to the one that always works."""
@@ -23,6 +23,7 @@ class Level(Protocol):
     def unpad(self, padded: ByteArray, target: ByteArray) -> None: ...
     def parents(self, graph: Graph, first: int, count: int) -> ParentArray: ...
     def hash_pairs(self, source: NodeArray, target: NodeArray) -> None: ...
+    def climb(self, indices: IndexArray, paths: ByteArray) -> NodeArray: ...
     def hash_messages(self, messages: ByteArray, target: NodeArray) -> None: ...
     def label_nodes(
         self, header: bytes, first: int, parents: ParentArray, previous: NodeArray, layer: NodeArray
@@ -67,6 +68,23 @@ def level_name() -> str:
 def level() -> Level:
     """Return the level in use."""
     return level_of(level_name())
+
+
+class _Thrift:
+    """Counts what was hashed without compiled code, until loading it would have paid."""
+
+    hashes_left = 100_000
+
+
+def level_for(hash_count: int) -> Level:
+    """Return the level for some hashes of a verifier: the one in use, once that is worth it.
+
+    Who verifies little, or is just starting, does not wait for numba: hashlib takes a microsecond
+    a hash, loading numba half a second, compiling one more.
+    """
+    if _Thrift.hashes_left > 0:
+        _Thrift.hashes_left -= hash_count
+    return hashlib_level if _Thrift.hashes_left > 0 else level()
 
 
 def chosen() -> dict[str, str]:

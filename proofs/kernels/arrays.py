@@ -16,6 +16,10 @@ ParentArray: TypeAlias = npt.NDArray[np.uint32]
 """Shape (n, 14): per node its 6 parents in the same layer, then its 8 in the layer before."""
 
 
+IndexArray: TypeAlias = npt.NDArray[np.uint64]
+"""Places of leaves in a tree."""
+
+
 def working_nodes(count: int) -> NodeArray:
     """Return memory for nodes that are read all over the place: in huge pages, where there are."""
     memory = mmap.mmap(-1, count * 32)

@@ -9,8 +9,7 @@ from typing import Any, Final
 import numba
 
 from proofs.kernels.intrinsics import (
-    PORTABLE_LANES,
-    SHA_NI_LANES,
+    LANES,
     compress,
     hash_pairs_portable,
     hash_pairs_sha_ni,
@@ -85,6 +84,44 @@ def _label_nodes(
 
 
 @numba.njit(inline="always")
+def _gather(indices: Any, siblings: Any, nodes: Any, height: Any, first: Any, pairs: Any) -> None:
+    """Lay out the pairs of eight paths at one height: 16 nodes."""
+    for lane in range(LANES):
+        path = first + lane
+        mine = 8 * numba.int64(indices[path] >> numba.uint64(height) & numba.uint64(1))
+        for word in range(8):
+            pairs[lane, mine + word] = nodes[path, word]
+            pairs[lane, 8 - mine + word] = siblings[path, height, word]
+
+
+@compiled
+def climb_sha_ni(indices: Any, siblings: Any, nodes: Any, pairs: Any) -> None:
+    """Replace leaves by the roots that their paths lead to; a multiple of eight of them.
+
+    siblings:  (n, depth, 8)
+    nodes:     (n, 8), leaves, then roots
+    pairs:     (8, 16), scratch
+    """
+    source = numba.uint64(pairs.ctypes.data)
+    for first in range(0, nodes.shape[0], LANES):
+        target = numba.uint64(nodes[first].ctypes.data)
+        for height in range(siblings.shape[1]):
+            _gather(indices, siblings, nodes, height, first, pairs)
+            hash_pairs_sha_ni(source, target)
+
+
+@compiled
+def climb_portable(indices: Any, siblings: Any, nodes: Any, pairs: Any) -> None:
+    """Replace leaves by roots without SHA-NI; see `climb_sha_ni`."""
+    source = numba.uint64(pairs.ctypes.data)
+    for first in range(0, nodes.shape[0], LANES):
+        target = numba.uint64(nodes[first].ctypes.data)
+        for height in range(siblings.shape[1]):
+            _gather(indices, siblings, nodes, height, first, pairs)
+            hash_pairs_portable(source, target)
+
+
+@numba.njit(inline="always")
 def _hash_rows(
     sha_ni: Any, blocks: Any, block_count: Any, states: Any, start: Any, order: Any, nodes: Any
 ) -> None:
@@ -153,12 +190,12 @@ def unpad_quads(source: Any, target: Any, count: Any) -> None:
 @compiled
 def hash_all_pairs_sha_ni(source: Any, target: Any, count: Any) -> None:
     """Hash so many pairs, a multiple of the lanes, from one address on into nodes at another."""
-    for lane in range(0, count, SHA_NI_LANES):
+    for lane in range(0, count, LANES):
         hash_pairs_sha_ni(source + 64 * lane, target + 32 * lane)
 
 
 @compiled
 def hash_all_pairs_portable(source: Any, target: Any, count: Any) -> None:
     """Hash so many pairs, a multiple of the lanes, from one address on into nodes at another."""
-    for lane in range(0, count, PORTABLE_LANES):
+    for lane in range(0, count, LANES):
         hash_pairs_portable(source + 64 * lane, target + 32 * lane)

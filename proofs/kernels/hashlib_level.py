@@ -6,8 +6,9 @@ from typing import Final
 import numpy as np
 
 from proofs.graph import Graph
+from proofs.hashing import node_hash
 from proofs.kernels import fr32
-from proofs.kernels.arrays import ByteArray, NodeArray, ParentArray
+from proofs.kernels.arrays import ByteArray, IndexArray, NodeArray, ParentArray
 from proofs.kernels.parents import parents as numpy_parents
 from proofs.parameters import BASE_DEGREE, LABEL_PARENTS
 
@@ -32,6 +33,22 @@ def parents(graph: Graph, first: int, count: int) -> ParentArray:
 def hash_pairs(source: NodeArray, target: NodeArray) -> None:
     """Hash (2 n) nodes, pair by pair, into (n)."""
     hash_messages(source.reshape(-1, 64), target)
+
+
+def climb(indices: IndexArray, paths: ByteArray) -> NodeArray:
+    """Return the roots that paths lead to.
+
+    indices:  (n), of the leaves
+    paths:    (n, 1 + depth, 32): each leaf, and its siblings from the bottom up
+    """
+    roots = []
+    for index, path in zip(indices.tolist(), paths, strict=True):
+        node, *siblings = map(bytes, path)
+        for height, sibling in enumerate(siblings):
+            is_right = index >> height & 1
+            node = node_hash(sibling, node) if is_right else node_hash(node, sibling)
+        roots.append(node)
+    return np.frombuffer(b"".join(roots), np.uint8).reshape(-1, 32)
 
 
 def hash_messages(messages: ByteArray, target: NodeArray) -> None:

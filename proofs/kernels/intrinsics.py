@@ -15,8 +15,8 @@ from proofs.kernels import chacha_ir, fr32_ir
 from proofs.kernels import sha256_ir as emit
 from proofs.kernels.sha256_constants import INITIAL_STATE
 
-SHA_NI_LANES: Final = 8
-PORTABLE_LANES: Final = 8
+LANES: Final = 8
+"""Pairs that are hashed together, in either dialect."""
 
 SHA_NI_STATE_ORDER: Final = (3, 2, 7, 6, 1, 0, 5, 4)
 """Where the words a … h lie in the state that SHA-NI works on: F E B A, H G D C."""
@@ -125,8 +125,8 @@ def _compress_portable(builder: Builder, state: Address, block: Address) -> None
 def _hash_pairs_sha_ni(builder: Builder, source: Address, target: Address) -> None:
     a, b, c, d, e, f, g, h = INITIAL_STATE
     start = (ir.Constant(emit.QUAD, [f, e, b, a]), ir.Constant(emit.QUAD, [h, g, d, c]))
-    blocks = [_load_quads(builder, source, 64 * lane) for lane in range(SHA_NI_LANES)]
-    states = emit.sha_ni(builder, [start] * SHA_NI_LANES, blocks)
+    blocks = [_load_quads(builder, source, 64 * lane) for lane in range(LANES)]
+    states = emit.sha_ni(builder, [start] * LANES, blocks)
     for lane, (abef, cdgh) in enumerate(emit.sha_ni(builder, states, None)):
         for at, places in ((0, SHA_NI_STATE_ORDER[:4]), (16, SHA_NI_STATE_ORDER[4:])):
             words = builder.shuffle_vector(abef, cdgh, ir.Constant(emit.QUAD, list(places)))
@@ -137,7 +137,7 @@ def _hash_pairs_sha_ni(builder: Builder, source: Address, target: Address) -> No
 
 
 def _hash_pairs_portable(builder: Builder, source: Address, target: Address) -> None:
-    lanes = [(lane, ir.Constant(emit.WORD, lane)) for lane in range(PORTABLE_LANES)]
+    lanes = [(lane, ir.Constant(emit.WORD, lane)) for lane in range(LANES)]
     words = []
     for at in range(16):
         vector = ir.Constant(emit.OCTET, ir.Undefined)

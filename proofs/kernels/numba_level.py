@@ -9,15 +9,12 @@ import numpy as np
 from proofs.fr32 import QUAD_PADDED_BYTES, QUAD_PAYLOAD_BYTES
 from proofs.graph import Graph
 from proofs.kernels import compiled, hashlib_level
-from proofs.kernels.arrays import ByteArray, NodeArray, ParentArray
+from proofs.kernels.arrays import ByteArray, IndexArray, NodeArray, ParentArray
 from proofs.kernels.compiled_parents import find_parents
-from proofs.kernels.intrinsics import PORTABLE_STATE_ORDER, SHA_NI_STATE_ORDER
+from proofs.kernels.intrinsics import LANES, PORTABLE_STATE_ORDER, SHA_NI_STATE_ORDER
 from proofs.kernels.parents import feistel_tables, fixed_words
 from proofs.kernels.sha256_constants import INITIAL_STATE, padding
 from proofs.parameters import DEGREE, EXPANSION_DEGREE
-
-_COMPILED_ROWS_MIN = 8
-"""Below this a compiled call costs more than hashlib; it is also a multiple of the lanes."""
 
 
 class NumbaLevel:
@@ -29,14 +26,17 @@ class NumbaLevel:
         self._start = np.empty(8, np.uint32)
         self._start[self._order] = INITIAL_STATE
         self._pairs: Callable[..., Any]
+        self._climb: Callable[..., Any]
         self._rows: Callable[..., Any]
         self._labels: Callable[..., Any]
         if sha_ni:
             self._pairs = compiled.hash_all_pairs_sha_ni
+            self._climb = compiled.climb_sha_ni
             self._rows = compiled.hash_rows_sha_ni
             self._labels = compiled.label_nodes_sha_ni
         else:
             self._pairs = compiled.hash_all_pairs_portable
+            self._climb = compiled.climb_portable
             self._rows = compiled.hash_rows_portable
             self._labels = compiled.label_nodes_portable
 
@@ -67,10 +67,22 @@ class NumbaLevel:
 
     def hash_pairs(self, source: NodeArray, target: NodeArray) -> None:
         """Hash (2 n) nodes, pair by pair, into (n)."""
-        if len(target) % _COMPILED_ROWS_MIN:
+        if len(target) % LANES:
             hashlib_level.hash_pairs(source, target)
         else:
             self._pairs(_address(source), _address(target), np.uint64(len(target)))
+
+    def climb(self, indices: IndexArray, paths: ByteArray) -> NodeArray:
+        """Return the roots that paths lead to; see `hashlib_level.climb`."""
+        count, length, _ = paths.shape
+        lanes = -(-count // LANES) * LANES
+        words = np.zeros((lanes, length, 8), np.uint32)
+        words[:count] = np.ascontiguousarray(paths).view(np.uint32)
+        places = np.zeros(lanes, np.uint64)
+        places[:count] = indices
+        nodes = words[:, 0].copy()
+        self._climb(places, words[:, 1:].copy(), nodes, np.empty((LANES, 16), np.uint32))
+        return nodes.view(np.uint8)[:count]
 
     def hash_messages(self, messages: ByteArray, target: NodeArray) -> None:
         """Hash (n, length) messages into (n) truncated nodes."""

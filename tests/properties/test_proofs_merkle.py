@@ -11,7 +11,14 @@ from proofs import fr32, kernels
 from proofs.errors import ProofRejected
 from proofs.hashing import FIELD_MODULUS, NODE_BYTES
 from proofs.kernels import field
-from proofs.merkle import as_nodes, build_rows, prove_inclusion, verify_inclusion
+from proofs.merkle import (
+    InclusionProof,
+    as_nodes,
+    build_rows,
+    prove_inclusion,
+    verify_inclusion,
+    verify_paths,
+)
 from proofs.piece import CommPHasher, comm_d, comm_p, layout
 from proofs.replica import decode, encode
 
@@ -97,6 +104,41 @@ def test_fr32_comes_back_and_every_level_agrees(name: str, payload: bytes) -> No
 @given(padded=st.binary(min_size=256, max_size=256))
 def test_fr32_unpads_any_bytes_alike(name: str, padded: bytes) -> None:
     assert at_level(name, "unpad", padded, size_bytes=254) == fr32.unpad(padded)
+
+
+@compiles
+@each_level
+@given(st.data(), st.integers(1, 20), st.integers(0, 7))
+def test_every_level_climbs_to_the_same_roots(
+    name: str, data: st.DataObject, count: int, depth: int
+) -> None:
+    size = count * (1 + depth) * NODE_BYTES
+    nodes = as_nodes(data.draw(st.binary(min_size=size, max_size=size)))
+    paths = nodes.reshape(count, 1 + depth, NODE_BYTES)
+    indices = data.draw(st.lists(st.integers(0, (1 << depth) - 1), min_size=count, max_size=count))
+    roots = kernels.level_of(name).climb(np.array(indices, np.uint64), paths)
+    assert roots.shape == (count, NODE_BYTES)
+    for index, path, root in zip(indices, paths, roots, strict=True):
+        leaf, *siblings = map(bytes, path)
+        proof = InclusionProof(leaf, index, tuple(siblings))
+        verify_inclusion(proof, root=bytes(root), leaf_count=1 << depth)
+
+
+@compiles
+@given(trees(), st.data())
+def test_many_paths_are_verified_as_each_is(leaves: list[bytes], data: st.DataObject) -> None:
+    rows = build_rows(as_nodes(b"".join(leaves)))
+    root, places = rows[-1].tobytes(), st.integers(0, len(leaves) - 1)
+    indices = data.draw(st.lists(places, min_size=1, max_size=9))
+    proofs = [prove_inclusion(rows, index) for index in indices]
+    nodes = b"".join(proof.leaf + b"".join(proof.siblings) for proof in proofs)
+    paths = as_nodes(nodes).reshape(len(indices), -1, NODE_BYTES)
+    verify_paths(indices, paths, root=root)
+
+    forged = paths.copy()
+    forged.reshape(-1)[data.draw(st.integers(0, forged.size - 1))] ^= 1
+    with pytest.raises(ProofRejected):
+        verify_paths(indices, forged, root=root)
 
 
 @given(truncated, truncated)

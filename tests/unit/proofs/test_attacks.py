@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from proofs import porep, post
+from proofs import kernels, porep, post
 from proofs.errors import ProofRejected
 from proofs.hashing import FIELD_MODULUS, NODE_BYTES, comm_r
 from proofs.merkle import as_nodes, build_rows, prove_inclusion, verify_inclusion
@@ -31,6 +31,13 @@ def assert_caught(statement: PorepStatement, commitment: Commitment, *, because:
     proof = commitment.prove_replication(about)
     with pytest.raises(ProofRejected, match=because):
         porep.verify(about, proof)
+
+
+@pytest.fixture(autouse=True, params=["hashlib", "the level in use"])
+def verifier(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Verify as who has verified little does, and as who has verified much."""
+    hashes_left = 10**9 if request.param == "hashlib" else 0
+    monkeypatch.setattr(kernels._Thrift, "hashes_left", hashes_left)
 
 
 @pytest.fixture(scope="module")

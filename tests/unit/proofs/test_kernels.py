@@ -184,6 +184,21 @@ def test_the_level_in_use_is_said_for_every_kernel() -> None:
     assert kernels.level_name() in kernels.available()
 
 
-def test_verifying_imports_no_compiler() -> None:
-    verifiers = "import sys, proofs.registry, proofs.piece, proofs.beacon\n"
-    assert run(verifiers + "print('numba' in sys.modules)") == "False"
+VERIFY_MUCH = """
+import sys, numpy as np
+import proofs.registry, proofs.piece, proofs.beacon
+from proofs.hashing import node_hash
+from proofs.merkle import verify_paths
+root = leaf = bytes(32)
+for _ in range(20):
+    root = node_hash(root, leaf)
+paths = np.zeros((1000, 21, 32), np.uint8)
+for _ in range(5):
+    verify_paths([0] * 1000, paths, root=root)
+    print("numba" in sys.modules)
+"""
+
+
+def test_verifying_loads_the_compiler_once_it_has_paid() -> None:
+    assert run(VERIFY_MUCH, HOLDFAST_KERNELS="").split() == ["False"] * 4 + ["True"]
+    assert run(VERIFY_MUCH, HOLDFAST_KERNELS="hashlib").split() == ["False"] * 5
