@@ -212,7 +212,7 @@ def main() -> None:
         run(serve(options.serve), options.loop)
         return
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        run(measure(options.mib, options.rounds, options.loop, Path(folder)), options.loop)
+        asyncio.run(measure(options.mib, options.rounds, options.loop, Path(folder)))
 
 
 if __name__ == "__main__":

@@ -29,7 +29,12 @@ def encode_bytes_field(number: int, value: bytes) -> bytes:
     """Return one length-delimited field."""
     if number < 16 and len(value) < 0x80:
         return bytes((number << 3 | BYTES, len(value))) + value
-    return varint.encode(number << 3 | BYTES) + varint.encode(len(value)) + value
+    return encode_bytes_head(number, len(value)) + value
+
+
+def encode_bytes_head(number: int, size_bytes: int) -> bytes:
+    """Return what goes before the value of a length-delimited field."""
+    return varint.encode(number << 3 | BYTES) + varint.encode(size_bytes)
 
 
 def fields(data: bytes) -> Iterator[tuple[int, int, int | bytes]]:

@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Final
 
+from ipfs import varint
 from ipfs.bitswap.messages import MESSAGE_BYTES_MAX, PROTOCOL_IDS, Message, Presence
 from ipfs.bitswap.pace import Pace
 from ipfs.bitswap.wantlist import Requests
 from ipfs.errors import PeerHungUp, PeerTooSlow
-from ipfs.framing import FrameReader, encode_frame
+from ipfs.framing import FrameReader
 from ipfs.host import Host, Stream
 from ipfs.p2p.peer_id import PeerId
 
@@ -70,9 +71,12 @@ class Lane:
         if stream is None:
             stream, self._protocol_id = await self._host.open_stream(self._peer_id, PROTOCOL_IDS)
             self._stream = stream
-        frame = encode_frame(message_of(is_new).encode(self._protocol_id))
-        await stream.write(frame)
-        return len(frame)
+        message = message_of(is_new).encode(self._protocol_id)
+        # The two parts of a frame: to put them together would copy megabytes.
+        length = varint.encode(len(message))
+        await stream.write(length)
+        await stream.write(message)
+        return len(length) + len(message)
 
     async def close(self) -> None:
         """End the stream; what was sent on it still arrives."""

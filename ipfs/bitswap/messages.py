@@ -94,7 +94,8 @@ class Message:
         if protocol_id not in (PROTOCOL_ID, _V1_1):
             parts += (protobuf.encode_bytes_field(2, block.data) for block in self.blocks)
             return b"".join(parts)
-        parts += (protobuf.encode_bytes_field(3, _encode_block(block)) for block in self.blocks)
+        for block in self.blocks:
+            parts += (_block_head(block), block.data)
         if protocol_id == _V1_1:
             return b"".join(parts)
         parts += (protobuf.encode_bytes_field(4, _encode_presence(it)) for it in self.presences)
@@ -208,10 +209,11 @@ def _decode_presence(reader: _FieldReader, data: bytes) -> Presence:
     )
 
 
-def _encode_block(block: Block) -> bytes:
-    return protobuf.encode_bytes_field(1, _cid_prefix(block.cid)) + protobuf.encode_bytes_field(
-        2, block.data
-    )
+def _block_head(block: Block) -> bytes:
+    """Return what goes before a block's data, which is then copied once only, into the message."""
+    prefix = protobuf.encode_bytes_field(1, _cid_prefix(block.cid))
+    head = prefix + protobuf.encode_bytes_head(2, len(block.data))
+    return protobuf.encode_bytes_head(3, len(head) + len(block.data)) + head
 
 
 def _decode_block(reader: _FieldReader, data: bytes) -> Block:
