@@ -8,15 +8,15 @@ from typing import Protocol
 
 from chain.accounts import genesis_transition
 from chain.block import Genesis, LedgerBlock, Receipt, SignedHeader, Verdict
-from chain.closing import Settled, is_after_gap, root_over, settle
+from chain.closing import Settled, is_after_gap, root_over, settle, tree_after
 from chain.errors import LedgerError
 from chain.invariants import violations
-from chain.merkle import state_root
+from chain.merkle import StateTree
 from chain.randomness import beacon_message
 from chain.store import LedgerStore, database_url
 from chain.units import Epoch
 from chain.verdicts import Answers, Question, holds
-from chain.view import Entity, Judge, MemoryLedger, Statement, Stored, Transition
+from chain.view import Entity, Judge, MemoryLedger, Statement, Transition
 from ipfs.cid import CID
 from ipfs.errors import PeerError
 from proofs import beacon
@@ -161,6 +161,7 @@ class _Replay:
         self._parent: SignedHeader | None = None
         self._testimony = _Testimony(history)
         self._message_count = 0
+        self._tree = StateTree({})
         self._state_root = b""
         self._ledger = MemoryLedger(
             policy=genesis.policy,
@@ -243,8 +244,8 @@ class _Replay:
 
     def _change(self, transition: Transition, epoch: Epoch) -> None:
         self._ledger.write(transition)
-        entities = self._ledger.entities.items()
-        self._state_root = state_root((key, Stored(entity=e).encode()) for key, e in entities)
+        self._tree = tree_after(self._tree, transition)
+        self._state_root = self._tree.root()
         for broken in violations(self._ledger):
             raise AuditFailed(epoch, broken)
 

@@ -8,11 +8,11 @@ from chain.apply import advance_epoch, apply
 from chain.block import Header, Receipt, SignedHeader, Verdict
 from chain.errors import LedgerError
 from chain.keys import SigningKey
-from chain.merkle import leaf_hash, root_of
+from chain.merkle import StateTree, leaf_hash, root_of
 from chain.messages import SignedMessage
 from chain.policy import Policy
 from chain.units import Epoch
-from chain.view import Draft, LedgerView, Transition
+from chain.view import Draft, LedgerView, Stored, Transition
 from ipfs.record import Record
 from proofs.beacon import BeaconKey
 
@@ -53,6 +53,12 @@ def settle(view: LedgerView, offered: Iterable[SignedMessage], *, is_after_gap: 
         messages.append(signed)
         receipts.append(outcome.receipt)
     return Settled(draft.transition(), tuple(messages), tuple(receipts))
+
+
+def tree_after(tree: StateTree, transition: Transition) -> StateTree:
+    """Return the tree over the state that a transition makes of `tree`'s."""
+    records = ((entity.key, Stored(entity=entity).encode()) for entity in transition.writes)
+    return tree.changed(records, removes=transition.removes)
 
 
 def root_over(records: Sequence[Record]) -> bytes:

@@ -68,7 +68,7 @@ def begin_chain(store: LedgerStore, keys: LedgerKeys, genesis: Genesis) -> None:
             parent=None,
             timestamp_milliseconds=genesis.timestamp_milliseconds,
             beacon=beacon,
-            state_root=ledger.state_root(),
+            state_root=ledger.state_tree().root(),
         )
         ledger.append(LedgerBlock(signed_header=header, messages=(), receipts=(), verdicts=()))
 

@@ -1,7 +1,7 @@
 """Merkle roots over lists of bytes, leaves and nodes hashed apart (RFC 6962 §2.1)."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 
 def leaf_hash(leaf: bytes) -> bytes:
@@ -21,10 +21,34 @@ def root_of(leaf_hashes: Sequence[bytes]) -> bytes:
     return row[0]
 
 
-def state_root(entries: Iterable[tuple[str, bytes]]) -> bytes:
-    """Return the root over the whole state.
+class StateTree:
+    """The tree over a whole state, its leaves hashed once: a change costs its own leaves.
 
-    entries:  key and record bytes of every entity, in any order
+    A value: `changed` returns another one. The nodes are hashed anew for each root.
     """
-    ordered = sorted((key.encode(), record) for key, record in entries)
-    return root_of([leaf_hash(key + b"\0" + record) for key, record in ordered])
+
+    def __init__(self, leaves: Mapping[str, bytes]) -> None:
+        self._leaves = leaves
+
+    @classmethod
+    def of(cls, entries: Iterable[tuple[str, bytes]]) -> "StateTree":
+        """Return the tree over key and record bytes of every entity, in any order."""
+        return cls({}).changed(entries, removes=())
+
+    def changed(
+        self, writes: Iterable[tuple[str, bytes]], *, removes: Iterable[str]
+    ) -> "StateTree":
+        """Return the tree with other records under some keys, and without some that it has."""
+        leaves = dict(self._leaves)
+        for key in removes:
+            del leaves[key]
+        kept_count = len(leaves)
+        leaves.update((key, leaf_hash(key.encode() + b"\0" + record)) for key, record in writes)
+        if len(leaves) > kept_count:
+            # New keys came last. Text sorts as its UTF-8 does.
+            leaves = dict(sorted(leaves.items()))
+        return StateTree(leaves)
+
+    def root(self) -> bytes:
+        """Return the root."""
+        return root_of(tuple(self._leaves.values()))

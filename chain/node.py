@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 from chain.account import Account
 from chain.apply import admit, apply, charge
 from chain.block import Genesis, LedgerBlock, Receipt, SignedHeader
-from chain.closing import LedgerKeys, is_after_gap, settle
+from chain.closing import LedgerKeys, is_after_gap, settle, tree_after
 from chain.config import LedgerConfig
 from chain.disk import locked
 from chain.errors import Expired, LedgerError, NotFound
@@ -80,6 +80,7 @@ class LedgerNode:
             assert genesis is not None, "a node is made on a chain that has begun"
             self._genesis = genesis
             self._head = ledger.head()
+            self._tree = ledger.state_tree()
         self._mempool = Mempool()
         self._known: OrderedDict[Question, bool] = OrderedDict()
         self._dropped: OrderedDict[CID, SignedMessage] = OrderedDict()
@@ -204,6 +205,10 @@ class LedgerNode:
             broken = list(violations_of(view, settled.transition))
             assert not broken, f"block {epoch} would break the ledger: {broken}"
             view.write(settled.transition)
+            tree, state_root = self._tree, parent.header.state_root
+            if settled.changes:
+                tree = tree_after(tree, settled.transition)
+                state_root = tree.root()
             header = self._keys.seal_header(
                 settled,
                 answers.verdicts,
@@ -211,7 +216,7 @@ class LedgerNode:
                 parent=parent,
                 timestamp_milliseconds=timestamp,
                 beacon=signature,
-                state_root=ledger.state_root() if settled.changes else parent.header.state_root,
+                state_root=state_root,
             )
             block = LedgerBlock(
                 signed_header=header,
@@ -226,6 +231,7 @@ class LedgerNode:
             kept_epochs = policy.proofs_kept_periods * policy.proving_period_epochs
             ledger.keep_proofs(kept, until=Epoch(epoch + kept_epochs))
             ledger.drop_proofs(before=epoch)
+        self._tree = tree
         return block
 
     def _answer(self, question: Question, bytes_of: dict[CID, bytes]) -> bool:

@@ -23,7 +23,7 @@ from chain.block import Genesis, LedgerBlock, Receipt, SignedHeader
 from chain.deal import Deal, Reservation
 from chain.errors import NotFound
 from chain.keys import Address
-from chain.merkle import state_root
+from chain.merkle import StateTree
 from chain.schema import has_tables, make_tables
 from chain.units import Epoch, ProviderId
 from chain.view import Entity, Stored, Transition
@@ -142,10 +142,10 @@ class LedgerTransaction:
             wanted = wanted.where(col(EntityRow.key) >= prefix, col(EntityRow.key) < end)
         return (Stored.decode(record).entity for record in self._session.exec(wanted))
 
-    def state_root(self) -> bytes:
-        """Return the root over the whole state."""
+    def state_tree(self) -> StateTree:
+        """Return the tree over the whole state; reads all of it."""
         entries = select(EntityRow.key, EntityRow.record)
-        return state_root((key, record) for key, record in self._session.exec(entries))
+        return StateTree.of((key, record) for key, record in self._session.exec(entries))
 
     def due(self, epoch: Epoch) -> Iterator[Entity]:
         """Yield the entities whose `due_epoch` is at most `epoch`, in the order of their keys."""

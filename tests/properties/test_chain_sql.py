@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from chain.accounts import genesis_transition
 from chain.block import Allocation, Genesis
-from chain.closing import settle
+from chain.closing import settle, tree_after
 from chain.deal import DealProposal
 from chain.keys import SigningKey
-from chain.merkle import state_root
+from chain.merkle import StateTree
 from chain.messages import (
     Body,
     CancelProposal,
@@ -30,7 +30,7 @@ from chain.policy import DEV
 from chain.sql_ledger import SqlLedger
 from chain.store import LedgerStore
 from chain.units import Atto, Epoch, ProviderId
-from chain.view import MemoryLedger, Stored
+from chain.view import MemoryLedger
 from ipfs.cid import CID, Codec
 from ipfs.piece_cid import piece_cid_v2
 from tests.support.world import StoryJudge
@@ -135,6 +135,7 @@ def test_sql_and_memory_settle_alike(history: list[list[tuple[int, Body, int]]])
         judge=StoryJudge(),
     )
     memory.write(genesis_transition(GENESIS))
+    tree = tree_after(StateTree({}), genesis_transition(GENESIS))
     with tempfile.TemporaryDirectory() as folder:
         store = LedgerStore(f"sqlite:///{Path(folder) / 'ledger.sqlite'}")
         store.create_tables()
@@ -149,12 +150,12 @@ def test_sql_and_memory_settle_alike(history: list[list[tuple[int, Body, int]]])
                 sql = SqlLedger(kept, GENESIS, epoch, judge=StoryJudge(), beacon=beacon)
                 in_sql = settle(sql, messages, is_after_gap=is_after_gap)
                 sql.write(in_sql.transition)
-                root = kept.state_root()
+                root = kept.state_tree().root()
             in_memory = settle(memory, messages, is_after_gap=is_after_gap)
             memory.write(in_memory.transition)
             assert in_sql == in_memory
-            entities = memory.entities.items()
-            assert root == state_root((key, Stored(entity=e).encode()) for key, e in entities)
+            tree = tree_after(tree, in_memory.transition)
+            assert root == tree.root()
             for said_to in in_memory.receipts:
                 event(said_to.code or ("items refused" if said_to.refusals else "done"))
         store.close()
