@@ -82,6 +82,10 @@ class ProviderConfig(Settings):
     fetch_idle_seconds: Annotated[float, Field(gt=0)] = 15
     """A client that owes a block and is silent for so long is given up until the next try."""
 
+    upload_bytes_per_second: Count | None = None
+    """Of blocks, to all peers together: then clients of open deals come first, then peers that give
+    us something. None: as much as the line takes, and everybody at once."""
+
     def sector_kind(self, policy: Policy) -> ProofType:
         """Return the kind of sector to seal: the one set, else the largest that a test network has
         for trying out, else the smallest real one.

@@ -15,6 +15,7 @@ from chain.provider import Provider
 from chain.remote import RemoteLedger
 from chain.sender import Sender
 from chain.units import ProviderId
+from ipfs.bitswap.sender import UploadLimit
 from ipfs.bitswap.stream import Bitswap
 from ipfs.blockstore import Blockstore
 from ipfs.disk import DiskBlockstore
@@ -78,6 +79,26 @@ class Surroundings:
     disk: SectorDisk
 
 
+class DealClients:
+    """Whom to send blocks first where upload is scarce: the clients of open deals."""
+
+    node: ProviderNode | None = None
+    """None until the node has read its facts."""
+
+    def priority_of(self, peer_id: PeerId) -> int:
+        """Return 1 for a client, 0 for any other peer."""
+        return int(self.node is not None and str(peer_id) in self.node.facts.client_peer_ids)
+
+
+def upload_limit(config: ProviderConfig, clients: DealClients) -> UploadLimit | None:
+    """Return what is set for uploads, None if nothing is."""
+    if config.upload_bytes_per_second is None:
+        return None
+    return UploadLimit(
+        bytes_per_second=config.upload_bytes_per_second, priority_of=clients.priority_of
+    )
+
+
 async def run_provider(
     folder: Path, config: ProviderConfig, *, on_ready: Callable[[ReadyInfo], None]
 ) -> None:
@@ -94,8 +115,10 @@ async def run_provider(
         keys = load_keys(folder)
         async with RemoteLedger(config.ledger_url) as ledger:
             genesis = await _genesis_of(ledger, config)
-            async with _surroundings(folder, config, keys, ledger) as (around, routing):
-                node = await open_node(config, keys, genesis, around)
+            clients = DealClients()
+            limit = upload_limit(config, clients)
+            async with _surroundings(folder, config, keys, ledger, limit) as (around, routing):
+                node = clients.node = await open_node(config, keys, genesis, around)
                 await _run(config, node, genesis, around, routing, on_ready)
 
 
@@ -181,7 +204,11 @@ async def _genesis_of(ledger: RemoteLedger, config: ProviderConfig) -> Genesis:
 
 @asynccontextmanager
 async def _surroundings(
-    folder: Path, config: ProviderConfig, keys: ProviderKeys, ledger: Ledger
+    folder: Path,
+    config: ProviderConfig,
+    keys: ProviderKeys,
+    ledger: Ledger,
+    limit: UploadLimit | None,
 ) -> AsyncIterator[tuple[Surroundings, Kademlia]]:
     with ExitStack() as opened:
         blocks = opened.enter_context(DiskBlockstore(folder / "blocks"))
@@ -194,7 +221,7 @@ async def _surroundings(
                 listen=[Multiaddr.parse(address) for address in config.listen],
                 announce=[Multiaddr.parse(address) for address in config.announce],
             ) as host,
-            Bitswap(host, blocks) as bitswap,
+            Bitswap(host, blocks, upload_limit=limit) as bitswap,
         ):
             routing = Kademlia(host, protocol_id=config.kad_protocol_id)
             yield (

@@ -48,6 +48,11 @@ class Facts:
         """The sector that each assigned proposal is to lie in."""
         return {cid: plan.number for plan in self.plans for cid in plan.proposal_cids}
 
+    @cached_property
+    def client_peer_ids(self) -> frozenset[str]:
+        """The peers that have an open promise of ours."""
+        return frozenset(promise.propose.client_peer_id for promise in self.promises)
+
     @property
     def proof_type(self) -> ProofType:
         """The kind of sector that we seal."""

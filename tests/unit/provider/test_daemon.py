@@ -17,7 +17,7 @@ from market.messages import Accept
 from proofs.parameters import ProofType
 from provider.api import create_app
 from provider.config import ProviderConfig
-from provider.daemon import run_provider
+from provider.daemon import DealClients, run_provider, upload_limit
 from provider.enrolment import OwnerUnfunded
 from provider.keys import KeyMissing, ProviderExists, create_keys, load_keys
 from tests.support.provider_town import client_of, town
@@ -121,6 +121,29 @@ async def test_a_provider_that_moved_says_so_under_its_old_number(tmp_path: Path
         assert second.id == first.id
         assert second.addresses != first.addresses
         assert second.peer_id == first.peer_id
+
+
+def test_upload_is_not_limited_unless_that_is_set() -> None:
+    assert upload_limit(ProviderConfig(), DealClients()) is None
+    limit = upload_limit(ProviderConfig(upload_bytes_per_second=9_000), DealClients())
+    assert limit is not None
+    assert limit.bytes_per_second == 9_000
+
+
+async def test_where_upload_is_limited_the_clients_of_open_deals_come_first(
+    tmp_path: Path,
+) -> None:
+    clients = DealClients()
+    async with town(tmp_path) as place, client_of(place) as client:
+        assert clients.priority_of(client.host.peer_id) == 0, "nothing is known yet"
+        provider = await place.start()
+        clients.node = place.node
+        assert clients.priority_of(client.host.peer_id) == 0
+        proposal = await client.propose(provider, client.add_dag(b"first"))
+        assert isinstance(await client.negotiate(provider, proposal), Accept)
+        await place.until(lambda node: bool(node.facts.promises))
+        assert clients.priority_of(client.host.peer_id) == 1
+        assert clients.priority_of(place.network.add_host().peer_id) == 0
 
 
 async def test_the_api_shows_the_provider_its_deals_and_sectors(tmp_path: Path) -> None:
