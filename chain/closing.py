@@ -67,7 +67,7 @@ def root_over(records: Sequence[Record]) -> bytes:
 
 
 def is_after_gap(policy: Policy, parent: Header, timestamp_milliseconds: int) -> bool:
-    """Whether the ledger stood still for so long that open windows are void (PROTOCOL §4)."""
+    """Whether the ledger stood still too long for open windows: docs/protocols/ledger.md."""
     gap_milliseconds = timestamp_milliseconds - parent.timestamp_milliseconds
     return gap_milliseconds > policy.void_gap_epochs * policy.epoch_seconds * 1_000
 

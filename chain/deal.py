@@ -108,7 +108,7 @@ class UsedProposal(Record):
 
 
 class DealState(StrEnum):
-    """Where a published deal stands; what came before is between the parties (PROTOCOL §5)."""
+    """Where a published deal stands; what came before is in docs/protocols/deal.md."""
 
     PUBLISHED = "published"
     ACTIVE = "active"

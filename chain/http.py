@@ -15,7 +15,7 @@ from granian.server.embed import Server
 from litestar import Litestar
 
 HEADER_MILLISECONDS: Final = 5_000
-"""A connection that has not sent its headers by then is cut (BATTERY M5)."""
+"""A connection that has not sent its headers by then is cut."""
 
 STOP_SECONDS: Final = 2.0
 _BACKLOG: Final = 1_024

@@ -18,7 +18,7 @@ class SectorRule(Record):
 
     proof_type: ProofType
     response_epochs: PositiveInt
-    """A window's proof lands within this many epochs of its seed (PROTOCOL §4)."""
+    """A window's proof lands within this many epochs of its seed (docs/protocols/proofs.md)."""
 
     sealing_epochs: PositiveInt
     """What a client should leave between publishing a deal and its start."""
@@ -150,7 +150,7 @@ class Policy(Record):
     def collateral_atto(
         self, *, piece_size_bytes: int, duration_epochs: int, price_atto_per_epoch: int
     ) -> Atto:
-        """Return the least a provider locks for a deal, rounded up (PROTOCOL §5)."""
+        """Return the least a provider locks for a deal, rounded up (docs/protocols/deal.md)."""
         total_atto = price_atto_per_epoch * duration_epochs
         return Atto(
             max(
