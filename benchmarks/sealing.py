@@ -47,7 +47,7 @@ def measure_kernels(parameters: ProofParameters) -> None:
     columns = np.ones((count, NODE_BYTES * parameters.layers), np.uint8)
     target = np.empty((count, NODE_BYTES), np.uint8)
 
-    print(f"{'kernel':24}{'ns a node':>12}{'L a node':>12}{'best':>12}{'limit / best':>14}")
+    print(f"\n{'kernel':24}{'ns a node':>12}{'L a node':>12}{'best':>12}{'limit / best':>14}")
     for name, limit, work in (
         ("tree, whole", 2, lambda: build_rows(previous[:count])),
         ("columns", None, lambda: level.hash_messages(columns, target)),
@@ -164,9 +164,9 @@ def main() -> None:
     seconds = median(compression_seconds() for _ in range(7))
     print(f"L = {seconds * 1e9:.1f} ns; kernels: {kernels.chosen()}\n")
     parameters = parameters_of(SECTOR_SIZES[chosen.sector_size])
-    measure_kernels(parameters)
     with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
         measure_sector(parameters, Path(folder))
+    measure_kernels(parameters)
 
 
 if __name__ == "__main__":

@@ -233,10 +233,9 @@ def unseal(
     folder: Path,
     target: Path,
     progress: Progress | None = None,
+    pool: Pool = HERE,
 ) -> None:
-    """Write the sector's padded data back from its replica; takes as long as sealing.
-
-    Two layers' worth of scratch lie beside the target while it works.
+    """Write the sector's padded data back from its replica; takes as long as labelling it did.
 
     Raises: `WrongSector`, `OSError`.
     """
@@ -244,19 +243,14 @@ def unseal(
     if manifest is None or manifest.replica_id != replica_id:
         raise WrongSector(f"{folder} does not hold the sector")
     count, graph = parameters.node_count, Graph(parameters.node_count, parameters.porep_id)
-    scratch = [target.with_name(f"{target.name}.labels-{at}") for at in range(2)]
-    try:
-        layers = [create_nodes(path, count) for path in scratch]
-        for number in range(1, parameters.layers + 1):
-            previous, layer = layers[(number + 1) % 2], layers[number % 2]
-            label_layer(
-                graph, replica_id, number, None if number == 1 else previous, layer, progress
-            )
-        keys, replica = layers[parameters.layers % 2], open_nodes(folder / REPLICA)
-        with target.open("wb") as data:
-            for start in range(0, count, _CHUNK_NODES):
-                chunk = slice(start, min(start + _CHUNK_NODES, count))
-                data.write(field.decode(replica[chunk], keys[chunk]).tobytes())
-    finally:
-        for path in scratch:
-            path.unlink(missing_ok=True)
+    layers = [working_nodes(count) for _ in range(2)]
+    for number in range(1, parameters.layers + 1):
+        previous, layer = layers[(number + 1) % 2], layers[number % 2]
+        label_layer(
+            graph, replica_id, number, None if number == 1 else previous, layer, progress, pool
+        )
+    keys, replica = layers[parameters.layers % 2], open_nodes(folder / REPLICA)
+    with target.open("wb") as data:
+        for start in range(0, count, _CHUNK_NODES):
+            chunk = slice(start, min(start + _CHUNK_NODES, count))
+            data.write(field.decode(replica[chunk], keys[chunk]).tobytes())

@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -38,11 +39,20 @@ class SealingFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SealingProgress:
-    """How far one sector is."""
+    """How far one sector is, and how fast its present stage goes."""
 
     stage: str
     done_nodes: int
     total_nodes: int
+    nodes_per_second: int = 0
+    """Of the stage so far; 0 while it has only begun."""
+
+    @property
+    def seconds_left(self) -> int | None:
+        """Return how long the stage will still take, None while nobody knows."""
+        if not self.nodes_per_second:
+            return None
+        return (self.total_nodes - self.done_nodes) // self.nodes_per_second
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +123,17 @@ class SealingPool:
         staged: StagedSector,
     ) -> SealedCommitments:
         """Seal what is staged; at once if it was sealed before. Raises `SealingFailed`."""
+        began = ("", 0, 0.0)
 
         def report(stage: str, done_nodes: int, total_nodes: int) -> None:
-            self.progress[number] = SealingProgress(stage, done_nodes, total_nodes)
+            nonlocal began
+            now_seconds = time.monotonic()
+            if began[0] != stage:
+                began = (stage, done_nodes, now_seconds)
+            _, first_nodes, first_seconds = began
+            taken_seconds = now_seconds - first_seconds
+            rate = int((done_nodes - first_nodes) / taken_seconds) if taken_seconds else 0
+            self.progress[number] = SealingProgress(stage, done_nodes, total_nodes, rate)
 
         try:
             outcome = await self._run(SealJob(parameters, replica_id, staged), report)

@@ -46,6 +46,10 @@ class SectorStatus(Record):
 
     done_bytes: ByteCount = 0
     total_bytes: ByteCount = 0
+    bytes_per_second: ByteCount = 0
+    seconds_left: ByteCount | None = None
+    """Of the stage."""
+
     next: Step
 
 
@@ -130,6 +134,8 @@ def sector_status(
         stage=under_way.stage if under_way else "",
         done_bytes=under_way.done_nodes * NODE_BYTES if under_way else 0,
         total_bytes=under_way.total_nodes * NODE_BYTES if under_way else 0,
+        bytes_per_second=under_way.nodes_per_second * NODE_BYTES if under_way else 0,
+        seconds_left=under_way.seconds_left if under_way else None,
         next=_step(plan_step(plan, facts)),
     )
 

@@ -1,5 +1,6 @@
 """What a client is told of its proposal, stage by stage."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -21,6 +22,13 @@ SIZE = NEW.proposal.piece_size_bytes
 RESERVED = frozenset((CID,))
 PUBLISHED = {CID: deal(RECEIVED)}
 SEALING = {SectorNumber(0): SealingProgress("layer 1", done_nodes=10, total_nodes=40)}
+
+
+def test_time_left_follows_from_the_rate() -> None:
+    begun = SealingProgress("layer 1", done_nodes=10, total_nodes=40)
+    assert begun.seconds_left is None
+    assert replace(begun, nodes_per_second=3).seconds_left == 10
+    assert replace(begun, done_nodes=40, nodes_per_second=3).seconds_left == 0
 
 
 def told(kept: Promise, **changes: Any) -> Status:
