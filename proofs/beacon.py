@@ -28,8 +28,15 @@ class Backend(Protocol):
     def is_public_key(self, public_key: bytes) -> bool:
         """Return whether the bytes are one valid key in its only encoding."""
 
-    def verify(self, public_key: bytes, message: bytes, signature: bytes) -> bool:
+    def verify(
+        self, public_key: bytes, message: bytes, signature: bytes, domain: bytes = ...
+    ) -> bool:
         """Return whether the signature is the key's on the message."""
+
+    def verify_short(
+        self, public_key: bytes, message: bytes, signature: bytes, domain: bytes
+    ) -> bool:
+        """Return whether the signature, in G1, is on the message by the key, in G2."""
 
 
 @cache

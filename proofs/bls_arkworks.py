@@ -24,13 +24,22 @@ def is_public_key(public_key: bytes) -> bool:
     return _point(G1Point, public_key) is not None
 
 
-def verify(public_key: bytes, message: bytes, signature: bytes) -> bool:
+def verify(public_key: bytes, message: bytes, signature: bytes, domain: bytes = DOMAIN) -> bool:
     """Return whether the signature is the key's on the message."""
     key, signed = _point(G1Point, public_key), _point(G2Point, signature)
     if key is None or signed is None:
         return False
-    hashed = G2Point.hash_to_curve(message, DOMAIN)
+    hashed = G2Point.hash_to_curve(message, domain)
     return bool(GT.pairing_check([key, -G1Point()], [hashed, signed]))
+
+
+def verify_short(public_key: bytes, message: bytes, signature: bytes, domain: bytes) -> bool:
+    """Return whether the signature, in G1, is on the message by the key, in G2."""
+    key, signed = _point(G2Point, public_key), _point(G1Point, signature)
+    if key is None or signed is None:
+        return False
+    hashed = G1Point.hash_to_curve(message, domain)
+    return bool(GT.pairing_check([hashed, signed], [key, -G2Point()]))
 
 
 def _scalar(secret: int) -> Scalar:
