@@ -36,6 +36,9 @@ from ipfs.kad.stream import Kademlia, Mode
 from ipfs.p2p.multiaddr import Multiaddr
 from ipfs.p2p.peer_id import Identity, PeerId
 from ipfs.p2p.swarm import Swarm
+from ipfs.pins.pin import PinsDamaged
+from ipfs.pins.store import PinStore
+from ipfs.repository import PinnedDagBroken, Repository
 from ipfs.routing import Routing
 from ipfs.unixfs.exporter import export
 from ipfs.unixfs.profiles import PROFILES
@@ -44,6 +47,8 @@ from market.stream import negotiate, request_ask, request_status
 
 WALLET_NAME: Final = "wallet.key"
 PEER_NAME: Final = "peer.key"
+BLOCKS_NAME: Final = "blocks"
+PINS_NAME: Final = "pins.sqlite"
 
 ASKED_MAX: Final = 64
 """Providers that are asked for their price at a time, however many the registry names."""
@@ -74,8 +79,13 @@ class Session:
     host: Host
     exchange: Exchange
     routing: Routing
-    blockstore: Blockstore
+    repository: Repository
     store: ClientStore
+
+    @property
+    def blockstore(self) -> Blockstore:
+        """Return our blocks."""
+        return self.repository.blocks
 
     @property
     def policy(self) -> Policy:
@@ -126,10 +136,13 @@ class Session:
         )
 
     async def forget(self, root_cid: CID) -> None:
-        """Drop the blocks of a DAG; those that keep it are elsewhere."""
-        await asyncio.to_thread(
-            lambda: self.blockstore.delete(list(walk(self.blockstore, root_cid)))
-        )
+        """Drop the blocks of a DAG that no pin keeps; who is paid to keep it is elsewhere."""
+        try:
+            await asyncio.to_thread(
+                lambda: self.repository.collect(among=list(walk(self.blockstore, root_cid)))
+            )
+        except (PinsDamaged, PinnedDagBroken) as error:
+            self.log(f"the blocks of {root_cid} stay here: {error}")
 
     async def export(self, root_cid: CID, out_path: Path) -> None:
         """Write a DAG that is whole here to the disk."""
@@ -253,7 +266,8 @@ async def open_client(folder: Path, config: ClientConfig) -> AsyncIterator[Sessi
     with locked(folder):
         async with open_ledger(config) as (ledger, genesis):
             store = ClientStore(folder / "client.sqlite")
-            blockstore = DiskBlockstore(folder / "blocks")
+            blockstore = DiskBlockstore(folder / BLOCKS_NAME)
+            pins = PinStore(folder / PINS_NAME)
             try:
                 listen = [Multiaddr.parse(address) for address in config.listen]
                 async with (
@@ -268,13 +282,14 @@ async def open_client(folder: Path, config: ClientConfig) -> AsyncIterator[Sessi
                         host=host,
                         exchange=bitswap,
                         routing=routing,
-                        blockstore=blockstore,
+                        repository=Repository(blockstore, pins),
                         store=store,
                     )
                     await routing.bootstrap(await _bootstrap_peers(session))
                     yield session
             finally:
                 blockstore.close()
+                pins.close()
                 store.close()
 
 

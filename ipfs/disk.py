@@ -79,10 +79,12 @@ class DiskBlockstore:
     def close(self) -> None:
         """Release the folder."""
         with self._writing, self._mutex:
-            self._close_writer()
-            self._open_segments.close()
-            self._index.close()
-            os.close(self._lock_fd)
+            try:
+                self._close_writer()
+                self._open_segments.close()
+                self._index.close()
+            finally:
+                os.close(self._lock_fd)
 
     def __enter__(self) -> Self:
         return self

@@ -14,7 +14,7 @@ from typing import Self
 
 from chain.disk import locked
 from client.config import ClientConfig
-from client.session import open_identity
+from client.session import BLOCKS_NAME, PINS_NAME, open_identity
 from ipfs.bitswap.session import BlockUnavailable
 from ipfs.bitswap.stream import Bitswap
 from ipfs.block import Block
@@ -30,8 +30,6 @@ from ipfs.p2p.swarm import Swarm
 from ipfs.pins.store import PinStore
 from ipfs.repository import Repository
 
-PINS_NAME = "pins.sqlite"
-
 LIMITS = DagLimits(blocks_max=1 << 24, bytes_max=1 << 42)
 """A DAG asked for by hand: four terabytes, in sixteen million blocks."""
 
@@ -39,7 +37,7 @@ LIMITS = DagLimits(blocks_max=1 << 24, bytes_max=1 << 42)
 @contextmanager
 def open_disk(folder: Path) -> Iterator[DiskBlockstore]:
     """Open the client's blocks alone. Raises `FolderLocked`."""
-    with locked(folder), DiskBlockstore(folder / "blocks") as blocks:
+    with locked(folder), DiskBlockstore(folder / BLOCKS_NAME) as blocks:
         yield blocks
 
 

@@ -41,6 +41,8 @@ from ipfs.host import PeerAddress
 from ipfs.kad.stream import Kademlia, Mode
 from ipfs.p2p.memory import MemoryHost, MemoryNetwork
 from ipfs.p2p.peer_id import PeerId
+from ipfs.pins.store import PinStore
+from ipfs.repository import Repository
 from market.messages import Accept, Progress, Propose, Reject, SignedProposal, Status, StatusRequest
 from market.stream import serve_asks, serve_deals
 from proofs.beacon import BeaconKey
@@ -416,6 +418,7 @@ async def client_of(
     """Return a client with money, unless it is poor."""
     host, line = place.network.add_host(), place.line(line_kind)
     blocks, store = MemoryBlockstore(), ClientStore(place.folder / f"{name}.sqlite")
+    pins = PinStore(place.folder / f"{name}-pins.sqlite")
     key = SigningKey(name.encode().ljust(32, b"\0"))
     prefix = place.genesis.policy.address_prefix
     payer = Payer(key, key.address(prefix), Sender(line, key, prefix))
@@ -427,7 +430,7 @@ async def client_of(
             host=host,
             exchange=bitswap,
             routing=Kademlia(host, mode=Mode.CLIENT),
-            blockstore=blocks,
+            repository=Repository(blocks, pins),
             store=store,
             line=line,
         )
@@ -436,6 +439,7 @@ async def client_of(
             await place.passing(payer.sender.send(faucet))
         yield Client(place, session, payer)
     store.close()
+    pins.close()
 
 
 class Gossip:

@@ -16,6 +16,7 @@ from client.errors import LedgerForeign, WalletMissing
 from client.session import open_client, open_ledger, open_payer
 from client.wallet import create_wallet
 from ipfs.p2p.peer_id import Identity
+from ipfs.pins.pin import Pin
 from tests.support.nodes import SteppedLedger, stepped_ledger
 
 
@@ -75,3 +76,25 @@ async def test_dead_and_absurd_registrations_keep_nobody_out(
     async with open_client(tmp_path / "client", config) as session:
         assert len(await session.ledger.providers()) == 2
         assert (await session.head()).header.epoch == on.epoch
+
+
+async def test_what_is_pinned_by_hand_outlives_what_the_market_is_done_with(
+    config: ClientConfig, tmp_path: Path
+) -> None:
+    for name in ("pinned", "loose"):
+        (tmp_path / name).write_text(name)
+    async with open_client(tmp_path / "client", config) as session:
+        pinned, loose = [
+            (await session.prepare(tmp_path / name, lambda _: None)).root_cid
+            for name in ("pinned", "loose")
+        ]
+        session.repository.pin(Pin(root=pinned, reason="mine"))
+        for root in (pinned, loose):
+            await session.forget(root)
+        assert session.blockstore.has(pinned)
+        assert not session.blockstore.has(loose)
+
+        session.blockstore.delete([pinned])
+        await session.prepare(tmp_path / "loose", lambda _: None)
+        await session.forget(loose)
+        assert session.blockstore.has(loose), "while a pin is broken, nothing is dropped"
