@@ -41,6 +41,7 @@ from ipfs.errors import PeerError
 from ipfs.exchange import DagLimits, Exchange, fetch_dag
 from ipfs.routing import Routing
 from proofs.parameters import ProofType
+from proofs.post import WindowStatement
 from proofs.registry import parameters_of
 from proofs.replica import replica_id
 from provider.agenda import is_ticket_fresh
@@ -140,14 +141,15 @@ async def perform(duty: Duty, shop: Workshop) -> None:
 
 async def answer_window(duty: AnswerWindow, shop: Workshop) -> None:
     """Prove every sector of the window that is still on the disk, each for itself."""
-    sectors = {sector.number: sector for sector in await shop.ledger.sectors(shop.provider_id)}
+    known = {sector.number: sector for sector in await shop.ledger.sectors(shop.provider_id)}
+    sectors = [
+        known[number] for number in duty.numbers if known[number].window_epoch == duty.window_epoch
+    ]
     blocks: dict[SectorNumber, Block] = {}
-    for number in duty.numbers:
-        sector = sectors[number]
-        if sector.window_epoch != duty.window_epoch:
-            continue
+    for number, statement in (await _window_statements(sectors, shop)).items():
         try:
-            blocks[number] = await _prove_window(sector, shop)
+            proof = await shop.disk.prove_window(statement, number)
+            blocks[number] = Block.of(Codec.RAW, proof)
         except (OSError, ValueError) as error:
             shop.warn(f"sector {number} can't be proven: {error}")
     if not blocks:
@@ -307,18 +309,24 @@ async def _free_blocks_of(promise: Promise, shop: Workshop) -> None:
     await free_dag(shop.blocks, promise.proposal.root_cid, kept_roots=others)
 
 
-async def _prove_window(sector: Sector, shop: Workshop) -> Block:
-    statement = window_statement(
-        chain_id=shop.chain_id,
-        policy=shop.policy,
-        sector=sector,
-        deals=[await shop.ledger.deal(deal_id) for deal_id in sector.deal_ids],
-        beacons={
-            epoch: await shop.ledger.beacon(epoch)
-            for epoch in challenged_epochs(shop.policy, sector)
-        },
-    )
-    return Block.of(Codec.RAW, await shop.disk.prove_window(statement, sector.number))
+async def _window_statements(
+    sectors: Sequence[Sector], shop: Workshop
+) -> dict[SectorNumber, WindowStatement]:
+    """Return what each sector must prove; the ledger is asked once for what many of them share."""
+    deals = {deal.id: deal for deal in await shop.ledger.deals(provider_id=shop.provider_id)}
+    challenged = {sector.number: challenged_epochs(shop.policy, sector) for sector in sectors}
+    epochs = sorted({epoch for drawn in challenged.values() for epoch in drawn})
+    beacons = {epoch: await shop.ledger.beacon(epoch) for epoch in epochs}
+    return {
+        sector.number: window_statement(
+            chain_id=shop.chain_id,
+            policy=shop.policy,
+            sector=sector,
+            deals=[deals[deal_id] for deal_id in sector.deal_ids],
+            beacons={epoch: beacons[epoch] for epoch in challenged[sector.number]},
+        )
+        for sector in sectors
+    }
 
 
 async def _with_fresh_ticket(number: SectorNumber, shop: Workshop) -> SectorPlan:

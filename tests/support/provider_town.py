@@ -19,7 +19,7 @@ from chain.policy import DEV, Policy
 from chain.provider import Provider
 from chain.sender import Sender
 from chain.store import LedgerStore
-from chain.units import Atto, Epoch, ProviderId
+from chain.units import Atto, DealId, Epoch, ProviderId
 from ipfs import dag_cbor
 from ipfs.bitswap.stream import Bitswap
 from ipfs.block import Block
@@ -56,6 +56,11 @@ class SteppedLedger(LocalLedger):
 
     waiting = 0
     is_away = False
+    deals_asked_one_by_one = 0
+
+    async def deal(self, deal_id: DealId) -> Deal:
+        self.deals_asked_one_by_one += 1
+        return await super().deal(deal_id)
 
     async def sender(self, address: Address) -> SenderState:
         self._answer()

@@ -125,8 +125,15 @@ async def test_pieces_that_wait_together_share_a_sector(tmp_path: Path) -> None:
             assert isinstance(await client.negotiate(provider, proposal), Accept)
             await client.reserve(proposal)
         await place.until(
+            lambda node: (
+                [deal.state for deal in node.facts.deals.values()] == 2 * [DealState.ACTIVE]
+            )
+        )
+        place.ledger.deals_asked_one_by_one = 0
+        await place.until(
             lambda node: sum(deal.windows_proven > 0 for deal in node.facts.deals.values()) == 2
         )
+        assert place.ledger.deals_asked_one_by_one == 0, "a window's deals are asked for together"
         [sector] = await place.ledger.sectors(provider.id)
         deals = [await place.ledger.deal(deal_id) for deal_id in sector.deal_ids]
         assert [deal.proposal.cid for deal in deals] == [large.cid, small.cid]
