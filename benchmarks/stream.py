@@ -1,6 +1,6 @@
 """A raw stream between two processes of ours, against plain TCP with the same cipher.
 
-    python -m benchmarks.stream [--mib 256] [--rounds 5] [--loop uvloop]
+    python -m benchmarks.stream [--mib 256] [--rounds 5] [--loop uvloop] [--websocket]
 
 One round sends the same bytes twice from this process to another on loopback: over asyncio's own
 streams, sealed in frames of 64 KiB with ChaCha20-Poly1305; and over TCP, Noise and Yamux of
@@ -13,7 +13,7 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from contextlib import suppress
 
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
@@ -79,11 +79,10 @@ async def receive_ours(stream: Stream) -> None:
     await stream.write(DONE)
 
 
-async def serve() -> None:
+async def serve(listen: Multiaddr) -> None:
     """Be the other process: print where to send, and stop when standard input ends."""
     plain = await asyncio.start_server(receive_plain, "127.0.0.1", 0)
-    listen = [Multiaddr.parse("/ip4/127.0.0.1/tcp/0")]
-    async with Swarm(Identity.generate(), listen=listen) as host:
+    async with Swarm(Identity.generate(), listen=[listen]) as host:
         host.handle(SINK, receive_ours)
         ours = host.addresses[0].with_peer_id(host.peer_id)
         print(plain.sockets[0].getsockname()[1], ours, flush=True)
@@ -97,10 +96,10 @@ def peak_mib() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
-async def measure(mib: int, rounds: int, loop: str) -> None:
+async def measure(mib: int, rounds: int) -> None:
     """Send rounds of both kinds and print what they came to."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "benchmarks.stream", "--serve", "--loop", loop),
+        *(sys.executable, "-m", "benchmarks.stream", "--serve", *sys.argv[1:]),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
@@ -125,14 +124,14 @@ async def measure(mib: int, rounds: int, loop: str) -> None:
     await process.wait()
 
 
-def run(work: Callable[[], Coroutine[None, None, None]], loop: str) -> None:
+def run(work: Coroutine[None, None, None], loop: str) -> None:
     """Run on asyncio's own loop, or on uvloop's."""
     if loop == "uvloop":
         import uvloop
 
-        uvloop.run(work())
+        uvloop.run(work)
     else:
-        asyncio.run(work())
+        asyncio.run(work)
 
 
 def main() -> None:
@@ -140,12 +139,14 @@ def main() -> None:
     parser.add_argument("--mib", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--loop", choices=("asyncio", "uvloop"), default="asyncio")
+    parser.add_argument("--websocket", action="store_true", help="ours over a WebSocket")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
-        run(serve, options.loop)
+        listen = "/ip4/127.0.0.1/tcp/0" + ("/ws" if options.websocket else "")
+        run(serve(Multiaddr.parse(listen)), options.loop)
     else:
-        run(lambda: measure(options.mib, options.rounds, options.loop), options.loop)
+        run(measure(options.mib, options.rounds), options.loop)
 
 
 if __name__ == "__main__":

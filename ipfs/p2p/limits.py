@@ -49,7 +49,7 @@ class NetworkLimits:
     unsent_reply_bytes_max: int = 256 * 1024
     """Answers owed to a peer that does not read them; beyond, it is cut off."""
 
-    unsent_bytes_high: int = 512 * 1024
+    unsent_bytes_high: int = 256 * 1024
     """Writers wait while a connection has this much to send."""
 
     addresses_per_dial_max: int = 16

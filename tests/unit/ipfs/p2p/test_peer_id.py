@@ -47,6 +47,36 @@ def test_a_seed_gives_the_identity_that_others_give_it() -> None:
         assert case["seed"] not in repr(identity)
 
 
+# libp2p specs, `peer-ids/peer-ids.md`, test vectors.
+SPEC_ED25519_SEED = "7e0830617c4a7de83925dfb2694556b12936c477a0e1feb2e148ec9da60fee7d"
+SPEC_ED25519 = "080112201ed1e8fae2c4a144b8be8fd4b47bf3d3b34b871c3cacf6010f0e42d474fce27e"
+SPEC_SECP256K1_SCALAR = "53dadf1d5a164d6b4acdb15e24aa4c5b1d3461bdbd42abedb0a4404d56ced8fb"
+SPEC_SECP256K1 = "08021221037777e994e452c21604f91de093ce415f5432f701dd8cd1a7a6fea0e630bfca99"
+SPEC_ECDSA = (
+    "0803125b3059301306072a8648ce3d020106082a8648ce3d03010703420004de3d300fa36ae0e8f5d530899d83abab"
+    "44abf3161f162a4bc901d8e6ecda020e8b6d5f8da30525e71d6851510c098e5c47c646a597fb4dcec034e9f77c409e62"
+)
+
+
+def test_the_keys_of_the_specification_are_read_as_it_says() -> None:
+    identity = Identity.from_seed(bytes.fromhex(SPEC_ED25519_SEED))
+    assert identity.public_key.encode().hex() == SPEC_ED25519
+    assert str(identity.peer_id) == "12D3KooWBtg3aaRMjxwedh83aGiUkwSxDwUZkzuJcfaqUmo7R3pq"
+
+    key = PublicKey.decode(bytes.fromhex(SPEC_SECP256K1))
+    assert str(key.peer_id) == "16Uiu2HAmLhLvBoYaoZfaMUKuibM6ac163GwKY74c5kiSLg5KvLpY"
+    private = ec.derive_private_key(int(SPEC_SECP256K1_SCALAR, 16), ec.SECP256K1())
+    key.verify(b"message", private.sign(b"message", ec.ECDSA(SHA256())))
+
+    with pytest.raises(MalformedBytes):
+        PublicKey.decode(bytes.fromhex(SPEC_ECDSA))
+
+
+def test_both_texts_of_the_specification_name_one_peer() -> None:
+    legacy = PeerId.parse("QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N")
+    assert legacy == PeerId.parse("bafzbeie5745rpv2m6tjyuugywy4d5ewrqgqqhfnf445he3omzpjbx5xqxe")
+
+
 def test_the_signature_of_an_identity_verifies_and_nothing_else_does() -> None:
     identity = Identity.generate()
     signature = identity.sign(b"message")
