@@ -42,6 +42,7 @@ _BY_CODE: Final[Mapping[str, int]] = {
     "malformed-bytes": VERIFICATION_FAILED,
     "proof-invalid": VERIFICATION_FAILED,
     "audit-failed": VERIFICATION_FAILED,
+    "sector-damaged": VERIFICATION_FAILED,
     "block-corrupt": VERIFICATION_FAILED,
     "pinned-dag-broken": VERIFICATION_FAILED,
     "pins-damaged": VERIFICATION_FAILED,

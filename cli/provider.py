@@ -1,13 +1,13 @@
 """`holdfast provider`: sell disk."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from cli.home import Home
-from cli.render import HomeOption, JsonFlag, LedgerOption, Output, finish, table
+from cli.render import HomeOption, JsonFlag, LedgerOption, Output, finish, progress, table
 from cli.words import Unreadable, format_bytes, parse_bytes, parse_tokens
 
 if TYPE_CHECKING:
@@ -139,6 +139,65 @@ def status(home: HomeOption = None, as_json: JsonFlag = False) -> None:
         out.result(table(("provider", str(now.provider_id)), rows), **now.model_dump(mode="json"))
 
     finish(as_json, work)
+
+
+@app.command()
+def scrub(
+    rate: Annotated[
+        str | None,
+        typer.Option("--rate", help="Bytes a second, at most: 50MB. Default: the settings'."),
+    ] = None,
+    home: HomeOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Read every replica again against its tree, while the provider runs or not.
+
+    What would fail a window is told here and by `status`, before the window does.
+    """
+
+    async def work(out: Output) -> None:
+        from provider.disk import SectorDisk
+
+        where = Home.find(home)
+        bytes_per_second = (
+            parse_bytes(rate) if rate else _settings(where, None).scrub_bytes_per_second
+        )
+        disk = SectorDisk(where.folder("provider"))
+        damaged, read_bytes, numbers = [], 0, disk.sealed()
+
+        def report(more_bytes: int) -> None:
+            nonlocal read_bytes
+            read_bytes += more_bytes
+
+        with progress(as_json) as bars:
+            task = bars.add_task("scrubbing", total=len(numbers)) if bars else None
+            for number in numbers:
+                found = await disk.scrub(number, bytes_per_second=bytes_per_second, report=report)
+                for damage in found:
+                    out.event("damage", f"sector {number}: {damage}", sector=number, what=damage)
+                if found:
+                    damaged.append(number)
+                if bars and task is not None:
+                    bars.advance(task)
+        if damaged:
+            raise SectorsDamaged(damaged)
+        out.result(
+            f"{len(numbers)} sectors are whole; {format_bytes(read_bytes)} read",
+            sectors=len(numbers),
+            read_bytes=read_bytes,
+        )
+
+    finish(as_json, work)
+
+
+class SectorsDamaged(Exception):
+    """Replicas are not what was sealed; proofs that touch what is wrong will be refused."""
+
+    code = "sector-damaged"
+
+    def __init__(self, numbers: Sequence[int]) -> None:
+        super().__init__(f"damaged sectors: {', '.join(map(str, numbers))}")
+        self.numbers = tuple(numbers)
 
 
 class ProviderStopped(Exception):

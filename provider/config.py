@@ -82,6 +82,9 @@ class ProviderConfig(Settings):
     fetch_idle_seconds: Annotated[float, Field(gt=0)] = 15
     """A client that owes a block and is silent for so long is given up until the next try."""
 
+    scrub_bytes_per_second: Count = 20_000_000
+    """How fast `provider scrub` reads replicas, so that proofs and downloads don't wait for it."""
+
     upload_bytes_per_second: Count | None = None
     """Of blocks, to all peers together: then clients of open deals come first, then peers that give
     us something. None: as much as the line takes, and everybody at once."""

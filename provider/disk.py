@@ -2,17 +2,20 @@
 
     sectors/<number>/staging/   the pieces as CARs and the padded data, until the replica is proven
     sectors/<number>/replica/   the sealed sector, as `proofs.sealed` lays it out
+    sectors/<number>/damage.json  what the last scrub found wrong; absent: nothing
 
 Everything that takes long runs in a thread.
 """
 
 import asyncio
+import json
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from chain.units import SectorNumber
 from ipfs.blockstore import Blockstore
@@ -22,8 +25,11 @@ from proofs import registry
 from proofs.parameters import ProofParameters
 from proofs.piece import CommPHasher, PieceCommitment, layout
 from proofs.post import WindowStatement
-from proofs.sealed import drop_proving_cache, find_manifest
+from proofs.scrub import scrub
+from proofs.sealed import MANIFEST, drop_proving_cache, find_manifest, replace_file
 from provider.blocks import free_blocks
+
+DAMAGE: Final = "damage.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +107,49 @@ class SectorDisk:
         """
         folder = self.replica_folder(number)
         return await asyncio.to_thread(registry.prove_window, statement, folder)
+
+    def sealed(self) -> tuple[SectorNumber, ...]:
+        """Return the sectors whose replicas are whole, or once were."""
+        manifests = self._folder.glob(f"sectors/*/replica/{MANIFEST}")
+        return tuple(sorted(SectorNumber(int(path.parents[1].name)) for path in manifests))
+
+    async def scrub(
+        self, number: SectorNumber, *, bytes_per_second: int, report: Callable[[int], None]
+    ) -> tuple[str, ...]:
+        """Read a replica again against its tree; return what is wrong, and write it down.
+
+        report:  told how many bytes more were read
+
+        A sector that is cleared meanwhile has nothing wrong with it.
+        """
+        folder, loop = self.replica_folder(number), asyncio.get_running_loop()
+        begun, read_bytes, steps = loop.time(), 0, scrub(folder)
+        found: list[str] = []
+        while (checked := await asyncio.to_thread(next, steps, None)) is not None:
+            found += map(str, checked.damages)
+            read_bytes += checked.read_bytes
+            report(checked.read_bytes)
+            await asyncio.sleep(max(0.0, begun + read_bytes / bytes_per_second - loop.time()))
+        if not (folder / MANIFEST).exists():
+            return ()
+        note = self._sector_folder(number) / DAMAGE
+        if found:
+            await asyncio.to_thread(replace_file, note, json.dumps(found, indent=2))
+        else:
+            note.unlink(missing_ok=True)
+        return tuple(found)
+
+    async def damages(self) -> Mapping[SectorNumber, tuple[str, ...]]:
+        """Return what the last scrub of each sector found, where it found something."""
+
+        def read() -> dict[SectorNumber, tuple[str, ...]]:
+            notes = sorted(self._folder.glob(f"sectors/*/{DAMAGE}"))
+            return {
+                SectorNumber(int(note.parent.name)): tuple(json.loads(note.read_text()))
+                for note in notes
+            }
+
+        return await asyncio.to_thread(read)
 
     def replica_folder(self, number: SectorNumber) -> Path:
         """Return where the sealed sector lies."""

@@ -114,6 +114,10 @@ class ProviderNode:
         openings = [sector.window_epoch for sector in facts.sectors.values()]
         progress = [self._desk.status_of(promise).progress for promise in facts.promises]
         deals = facts.deals.values()
+        damaged = [
+            f"sector {number} is damaged: {'; '.join(found)}"
+            for number, found in (await self._shop.disk.damages()).items()
+        ]
         return ProviderStatus(
             provider_id=self._shop.provider_id,
             peer_id=str(self._host.peer_id),
@@ -128,7 +132,7 @@ class ProviderNode:
             windows_proven=sum(deal.windows_proven for deal in deals),
             windows_missed=sum(deal.windows_missed for deal in deals),
             under_way=tuple(map(str, self.under_way)),
-            troubles=tuple(self._troubles.values()),
+            troubles=(*self._troubles.values(), *damaged),
         )
 
     async def deals(self) -> tuple[DealStatus, ...]:

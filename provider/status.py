@@ -58,7 +58,8 @@ class ProviderStatus(Record):
 
     windows_proven, windows_missed:  over all deals, as the ledger counts them
     under_way:                       duties that are being done now
-    troubles:                        what failed last, of duties that are still due
+    troubles:                        what failed last, of duties that are still due; what the last
+                                     scrub found
     """
 
     provider_id: ProviderId

@@ -1,0 +1,92 @@
+"""A scrub finds every flipped bit, and nothing in a whole sector."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from proofs import post
+from proofs.hashing import NODE_BYTES
+from proofs.scrub import Damage, scrub
+from proofs.sealed import MANIFEST, REPLICA, TREE_R_LAST
+from tests.support.cheats import is_rejected
+from tests.support.sectors import SealedSector, seal_sector
+
+NODES = 64
+
+
+@pytest.fixture(scope="module")
+def sector(tmp_path_factory: pytest.TempPathFactory) -> SealedSector:
+    return seal_sector(tmp_path_factory.mktemp("scrubbed"))
+
+
+def damages_of(folder: Path) -> list[Damage]:
+    return [damage for checked in scrub(folder) for damage in checked.damages]
+
+
+def test_a_whole_sector_is_read_once_and_passes(sector: SealedSector) -> None:
+    steps = list(scrub(sector.folder))
+    assert not any(checked.damages for checked in steps)
+    rows = sum(2 * (NODES >> row) - (NODES >> row + 1) for row in range(6))
+    assert sum(checked.read_bytes for checked in steps) == (rows + 1) * NODE_BYTES
+
+
+@pytest.mark.parametrize("name", [REPLICA, TREE_R_LAST])
+def test_one_flipped_bit_is_found_where_it_is(sector: SealedSector, name: str) -> None:
+    path = sector.folder / name
+    whole = path.read_bytes()
+    try:
+        for at in range(0, len(whole), 37):
+            rotten = bytearray(whole)
+            rotten[at] ^= 1 << at % 8
+            path.write_bytes(rotten)
+            damages = damages_of(sector.folder)
+            assert any(
+                damage.file == name and damage.start_byte <= at < damage.end_byte
+                for damage in damages
+            ), at
+            assert len(damages) <= 2, "only what the bit touches is reported"
+    finally:
+        path.write_bytes(whole)
+    assert not damages_of(sector.folder)
+
+
+def test_what_passes_is_proven_and_what_would_fail_is_found(sector: SealedSector) -> None:
+    """A scrub misses nothing that a window could find."""
+    path, window = sector.folder / REPLICA, sector.window_statement()
+    whole = path.read_bytes()
+    failed = 0
+    try:
+        for node in range(NODES):
+            rotten = bytearray(whole)
+            rotten[node * NODE_BYTES] ^= 1
+            path.write_bytes(rotten)
+            fails = is_rejected(post.verify, window, post.prove(window, sector.folder))
+            failed += fails
+            assert damages_of(sector.folder) or not fails
+    finally:
+        path.write_bytes(whole)
+    assert failed
+
+
+@pytest.mark.parametrize("name", [REPLICA, TREE_R_LAST])
+def test_what_is_gone_is_told_and_the_rest_still_checked(tmp_path: Path, name: str) -> None:
+    sector = seal_sector(tmp_path)
+    os.truncate(sector.folder / name, 100)
+    assert "cut short" in str(damages_of(sector.folder)[0])
+    (sector.folder / name).unlink()
+    assert "No such file" in str(damages_of(sector.folder)[0])
+
+
+def test_a_manifest_that_contradicts_itself_is_damage(tmp_path: Path) -> None:
+    sector = seal_sector(tmp_path)
+    path = sector.folder / MANIFEST
+    root = sector.commitments.comm_r_last.hex()
+    other = f"{int(root[:2], 16) ^ 1:02x}" + root[2:]
+    path.write_text(path.read_text().replace(root, other))
+    files = [damage.file for damage in damages_of(sector.folder)]
+    assert files == [MANIFEST, TREE_R_LAST]
+    path.write_text("{")
+    assert [damage.file for damage in damages_of(sector.folder)] == [MANIFEST]
+    path.unlink()
+    assert not list(scrub(sector.folder)), "without a manifest there is no sector"
