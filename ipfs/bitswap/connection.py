@@ -23,9 +23,12 @@ MESSAGE_SECONDS_MAX: Final = 60.0
 STREAMS_PER_PEER_MAX: Final = 16
 """Streams of one peer that are listened to at a time. Kubo has one, Helia one a message."""
 
-ENTRIES_PER_SECOND: Final = 16_384
-"""Wants and presences heard of one peer in the long run: a flood of them costs an eighth of a
-core, as one takes 8 µs. Whoever says more is listened to more slowly, and so slowed down."""
+ENTRIES_PER_SECOND: Final = 8_192
+"""Wants and presences heard of one peer in the long run: a flood of them costs a tenth of a core,
+as one takes some 10 µs. Whoever says more is listened to more slowly, and so slowed down."""
+
+ENTRIES_AT_ONCE: Final = 1024
+"""What may be said after a pause without any wait."""
 
 
 @dataclass(slots=True)
@@ -108,7 +111,7 @@ class Link:
         self.has_words = asyncio.Event()
         self.has_blocks = asyncio.Event()
         self.stream_count = 0
-        self.entries = Pace(per_second=ENTRIES_PER_SECOND, burst=ENTRIES_PER_SECOND)
+        self.entries = Pace(per_second=ENTRIES_PER_SECOND, burst=ENTRIES_AT_ONCE)
 
     async def send_words(self, presences: tuple[Presence, ...] = ()) -> None:
         """Say what we want that was not said yet, and who has what; on a new stream, all we want.

@@ -7,7 +7,7 @@ tells who has what.
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Final, Self, TypeVar
 
@@ -24,11 +24,15 @@ PROTOCOL_IDS: Final = (PROTOCOL_ID, _V1_1, "/ipfs/bitswap/1.0.0", "/ipfs/bitswap
 MESSAGE_BYTES_MAX: Final = 4 * 1024 * 1024
 """What peers accept (boxo `bitswap/network`, `inet.MessageSizeMax`)."""
 
-WANTS_PER_MESSAGE_MAX: Final = 4096
-"""What is read of one wantlist; a longer one is read so far. Four times what is remembered."""
+WANTS_PER_MESSAGE_MAX: Final = 2048
+"""What is read of one wantlist; a longer one is read so far. Twice what is remembered: room to
+cancel all of it and to want as much anew."""
 
-FIELDS_MAX: Final = 32_768
-"""Protobuf fields in one message, nested ones included: 4,096 wants and as many presences."""
+WANTS_PER_PART: Final = 128
+"""Wants that are read at a stretch: a millisecond."""
+
+FIELDS_MAX: Final = 16_384
+"""Protobuf fields in one message, nested ones included: 2,048 wants and 1,365 presences."""
 
 PRIORITY_MAX: Final = 2**31 - 1
 PENDING_BYTES_MAX: Final = 2**31 - 1
@@ -111,18 +115,29 @@ class Message:
         Raises `MalformedBytes`, or `LimitExceeded` for a message, a block or a number of fields
         over the limits above.
         """
+        first, *rest = cls.decode_parts(data)
+        wants = (want for part in (first, *rest) for want in part.wants)
+        return replace(first, wants=tuple(wants)) if rest else first
+
+    @classmethod
+    def decode_parts(cls, data: bytes) -> Iterator[Self]:
+        """Read a message like `decode`, but a long wantlist bit by bit, with rests in between.
+
+        Yields messages that say the same, one after another: all in the first but the wants
+        beyond `WANTS_PER_PART`, which follow.
+        """
         if len(data) > MESSAGE_BYTES_MAX:
             raise LimitExceeded("message bytes", limit=MESSAGE_BYTES_MAX, asked=len(data))
         reader = _FieldReader()
-        wants: list[Want] = []
+        entries: list[bytes] = []
         blocks: list[Block] = []
         presences: list[Presence] = []
         full, pending_bytes = False, 0
         for number, value in reader.fields(data):
             match number:
                 case 1:
-                    entries, full = _decode_wantlist(reader, _bytes(value))
-                    wants += entries
+                    more, full = _split_wantlist(reader, _bytes(value))
+                    entries += more
                 case 2:
                     blocks.append(_bare_block(_bytes(value)))
                 case 3:
@@ -134,7 +149,10 @@ class Message:
                     pending_bytes = _int31(value, "pending bytes")
                 case _:
                     pass
-        return cls(tuple(wants), full, tuple(blocks), tuple(presences), pending_bytes)
+        wants = _decode_wants(reader, entries[:WANTS_PER_PART])
+        yield cls(wants, full, tuple(blocks), tuple(presences), pending_bytes)
+        for at in range(WANTS_PER_PART, len(entries), WANTS_PER_PART):
+            yield cls(_decode_wants(reader, entries[at : at + WANTS_PER_PART]))
 
 
 class _FieldReader:
@@ -170,18 +188,25 @@ def _encode_want(want: Want) -> bytes:
     return out
 
 
-def _decode_wantlist(reader: _FieldReader, data: bytes) -> tuple[list[Want], bool]:
-    wants: list[Want] = []
+def _split_wantlist(reader: _FieldReader, data: bytes) -> tuple[list[bytes], bool]:
+    entries: list[bytes] = []
     full = False
     for number, value in reader.fields(data):
-        if number == 1 and len(wants) == WANTS_PER_MESSAGE_MAX:
+        if number == 1 and len(entries) == WANTS_PER_MESSAGE_MAX:
             break
         if number == 1:
-            with suppress(UnknownHash):
-                wants.append(_decode_want(reader, _bytes(value)))
+            entries.append(_bytes(value))
         elif number == 2:
             full = _bool(value)
-    return wants, full
+    return entries, full
+
+
+def _decode_wants(reader: _FieldReader, entries: list[bytes]) -> tuple[Want, ...]:
+    wants = []
+    for entry in entries:
+        with suppress(UnknownHash):
+            wants.append(_decode_want(reader, entry))
+    return tuple(wants)
 
 
 def _decode_want(reader: _FieldReader, data: bytes) -> Want:

@@ -194,10 +194,11 @@ class Bitswap:
                     "Bitswap streams", limit=STREAMS_PER_PEER_MAX, asked=link.stream_count
                 )
             async for frame in read_frames(stream):
-                if self._links.get(link.peer_id) is not link:
-                    raise PeerHungUp("its connection has gone")
                 link.tally.bytes_received += len(frame)
-                await self._hear(link, Message.decode(frame))
+                for message in Message.decode_parts(frame):
+                    if self._links.get(link.peer_id) is not link:
+                        raise PeerHungUp("its connection has gone")
+                    await self._hear(link, message)
             await stream.close_write()
         finally:
             link.stream_count -= 1

@@ -79,6 +79,16 @@ async def test_a_flood_is_listened_to_slowly_and_little_of_it_kept(messages: lis
         assert not bitswap._links.keys() & {stranger.host.peer_id}
 
 
+async def test_a_peer_that_goes_in_the_middle_of_a_long_wantlist_leaves_nothing() -> None:
+    async with MemoryNetwork() as network, node(network) as (host, bitswap, _):
+        stranger = ScriptedPeer(network, silent)
+        await stranger.say(where(host), Message(wants=tuple(map(Want, ABSENT))))
+        await until(lambda: len(bitswap.wants_of(stranger.host.peer_id)) > 0)
+        network.disconnect_all(stranger.host.peer_id)
+        await until(lambda: not network._tasks)
+        assert bitswap._engine.peer_count == 0
+
+
 async def test_cids_of_a_kibibyte_cost_their_stream_and_nothing_else() -> None:
     entry = protobuf.encode_bytes_field(1, ABSENT[0].encode() + bytes(1_000))
     wantlist = protobuf.encode_bytes_field(1, entry) * 200

@@ -1,4 +1,5 @@
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from ipfs.bitswap.messages import (
     MESSAGE_BYTES_MAX,
     PROTOCOL_IDS,
     WANTS_PER_MESSAGE_MAX,
+    WANTS_PER_PART,
     Message,
     Presence,
     PresenceType,
@@ -144,6 +146,16 @@ def test_a_hundred_thousand_wants_are_read_as_far_as_anybody_would_remember() ->
     entry = protobuf.encode_bytes_field(1, protobuf.encode_bytes_field(1, HELLO.cid.encode()))
     message = Message.decode(protobuf.encode_bytes_field(1, entry * 100_000))
     assert len(message.wants) == WANTS_PER_MESSAGE_MAX
+
+
+def test_a_long_wantlist_is_read_in_parts_that_say_the_same() -> None:
+    cids = [CID.of(Codec.RAW, number.to_bytes(2)) for number in range(2 * WANTS_PER_PART + 1)]
+    message = Message(wants=tuple(map(Want, cids)), full=True, blocks=(HELLO,), pending_bytes=3)
+    first, second, third = Message.decode_parts(message.encode())
+    assert first == replace(message, wants=message.wants[:WANTS_PER_PART])
+    assert second == Message(wants=message.wants[WANTS_PER_PART:-1])
+    assert third == Message(wants=message.wants[-1:])
+    assert Message.decode(message.encode()) == message
 
 
 @pytest.mark.parametrize("protocol_id", PROTOCOL_IDS)
