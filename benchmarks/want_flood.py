@@ -69,7 +69,8 @@ async def flood(address: PeerAddress) -> None:
         await host.connect(address)
         lane = Lane(host, address.peer_id)
         for turn in range(FLOOD_ENTRIES // WANTS_PER_MESSAGE_MAX):
-            await lane.send(lambda _, turn=turn: messages[turn % 2])
+            message = messages[turn % 2]
+            await lane.send(lambda _: message)  # noqa: B023 - it is called before the next turn
             print(turn, flush=True)
 
 

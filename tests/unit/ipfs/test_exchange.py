@@ -4,6 +4,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from ipfs.bitswap.messages import Message, Presence, PresenceType, WantType
 from ipfs.bitswap.session import DONT_HAVE, STALLED
 from ipfs.bitswap.stream import DISCONNECTED, Bitswap
 from ipfs.block import Block
@@ -436,6 +437,38 @@ async def test_two_providers_share_the_work() -> None:
         sent = [served.tally(host.peer_id).blocks_sent for served in (first, second)]
         assert sum(sent) < 1.1 * len(blocks), "small nodes, and the last leaves, come from both"
         assert min(sent) > len(blocks) // 10
+
+
+@pytest.mark.parametrize("turns_bad", ["falls silent", "begins to lie"])
+async def test_a_provider_that_turns_bad_on_the_way_is_dropped_and_the_rest_carry_on(
+    turns_bad: str,
+) -> None:
+    blocks = tree(400)
+    by_cid = {block.cid: block for block in blocks}
+    given: list[Block] = []
+
+    async def script(message: Message) -> Message | None:
+        asked = [by_cid[it.cid] for it in message.wants if it.want_type is WantType.BLOCK]
+        if len(given) > 20:
+            return await lies(message) if turns_bad == "begins to lie" else None
+        given.extend(asked)
+        haves = [it.cid for it in message.wants if it.want_type is WantType.HAVE]
+        presences = tuple(Presence(cid, PresenceType.HAVE) for cid in haves)
+        return Message(blocks=tuple(asked), presences=presences)
+
+    async with (
+        MemoryNetwork() as network,
+        node(network, blocks) as (one, first, _),
+        node(network, blocks) as (other, second, _),
+        node(network) as (host, bitswap, store),
+    ):
+        bad = ScriptedPeer(network, script)
+        peers = [bad.address, where(one), where(other)]
+        fetched = await fetch(bitswap, blocks[-1].cid, peers, idle_timeout_s=IDLE_S)
+        assert set(store) == set(by_cid)
+        assert len(given) > 20, "it was good at first"
+        assert set(fetched.dropped) <= {bad.host.peer_id}
+        assert all(it.tally(host.peer_id).blocks_sent > 50 for it in (first, second))
 
 
 async def test_a_chain_of_nodes_passes_a_dag_on() -> None:
