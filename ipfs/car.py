@@ -33,9 +33,9 @@ class CarVersionUnsupported(PeerError):
 
 def write_car(roots: Sequence[CID], blocks: Iterable[Block]) -> Iterator[bytes]:
     """Yield the CAR of these blocks in this order, in pieces of at most one block."""
-    yield _header(roots)
+    yield encode_header(roots)
     for block in blocks:
-        yield _section(block)
+        yield encode_section(block)
         yield block.data
 
 
@@ -56,12 +56,12 @@ def car_v2_of(store: Blockstore, root: CID) -> Iterator[bytes]:
     """
     header = CarV2Header.around(car_size_bytes(store, root))
     yield PRAGMA + header.encode()
-    yield (car_header := _header((root,)))
+    yield (car_header := encode_header((root,)))
     offset = len(car_header)
     places = []
     for cid in walk(store, root):
         block = store.get(cid)
-        section = _section(block)
+        section = encode_section(block)
         yield section
         yield block.data
         places.append((cid.multihash, offset))
@@ -71,7 +71,7 @@ def car_v2_of(store: Blockstore, root: CID) -> Iterator[bytes]:
 
 def car_size_bytes(store: Blockstore, root: CID) -> int:
     """Return the length of `car_of`, without reading the leaves."""
-    size_bytes = len(_header((root,)))
+    size_bytes = len(encode_header((root,)))
     for cid in walk(store, root):
         section_bytes = len(cid.encode()) + store.size_bytes(cid)
         size_bytes += len(varint.encode(section_bytes)) + section_bytes
@@ -167,12 +167,14 @@ class _Counted:
         self._end = offset
 
 
-def _section(block: Block) -> bytes:
+def encode_section(block: Block) -> bytes:
+    """Return what goes before a block's data in a CAR: the length of both, and the CID."""
     cid = block.cid.encode()
     return varint.encode(len(cid) + len(block.data)) + cid
 
 
-def _header(roots: Sequence[CID]) -> bytes:
+def encode_header(roots: Sequence[CID]) -> bytes:
+    """Return how a CAR of version 1 begins."""
     header = dag_cbor.encode({"roots": list(roots), "version": 1})
     return varint.encode(len(header)) + header
 

@@ -1,0 +1,1 @@
+"""Blocks and files over HTTP: the trustless and the path gateway."""
