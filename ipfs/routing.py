@@ -19,3 +19,13 @@ class Routing(Protocol):
 
     async def find_peer(self, peer_id: PeerId) -> PeerAddress | None:
         """Return where the peer lives, or None if nobody close to it knows."""
+
+
+class ValueRouting(Protocol):
+    """Keeps small signed values under names, where everybody finds them."""
+
+    async def put_value(self, key: bytes, value: bytes) -> int:
+        """Have a value kept under a key; return how many peers took it."""
+
+    async def get_value(self, key: bytes) -> bytes | None:
+        """Return the best value found under a key, or None."""

@@ -97,17 +97,34 @@ Request = Ping | FindNode | GetProviders | AddProvider | GetValue | PutValue
 
 
 @dataclass(frozen=True, slots=True)
+class ValueRecord:
+    """A value and the name that it is stored under."""
+
+    key: bytes
+    value: bytes
+
+    def encode(self) -> bytes:
+        """Return the protobuf form."""
+        return protobuf.encode_bytes_field(1, self.key) + protobuf.encode_bytes_field(2, self.value)
+
+
+@dataclass(frozen=True, slots=True)
 class Response:
     """The answer to any request but ADD_PROVIDER, which has none."""
 
     message_type: MessageType
     closer_peers: tuple[PeerAddress, ...] = ()
     provider_peers: tuple[PeerAddress, ...] = ()
+    record: ValueRecord | None = None
 
     def encode(self) -> bytes:
         """Return the protobuf form."""
+        record = (
+            b"" if self.record is None else protobuf.encode_bytes_field(3, self.record.encode())
+        )
         return (
             protobuf.encode_varint_field(1, self.message_type)
+            + record
             + _encode_peers(8, self.closer_peers)
             + _encode_peers(9, self.provider_peers)
         )
@@ -124,7 +141,7 @@ def encode_request(request: Request) -> bytes:
         case AddProvider(key, providers):
             return head + protobuf.encode_bytes_field(2, key) + _encode_peers(9, providers)
         case PutValue(key, value):
-            record = protobuf.encode_bytes_field(1, key) + protobuf.encode_bytes_field(2, value)
+            record = ValueRecord(key, value).encode()
             return (
                 head + protobuf.encode_bytes_field(2, key) + protobuf.encode_bytes_field(3, record)
             )
@@ -149,7 +166,9 @@ def decode_request(data: bytes) -> Request:
         case MessageType.GET_VALUE:
             return GetValue(message.key)
         case MessageType.PUT_VALUE:
-            return PutValue(message.key, _value(message))
+            if message.record is None:
+                raise MalformedBytes("kad PUT_VALUE", "no record")
+            return PutValue(message.key, _decode_record(message.record, message.key).value)
         case _:
             assert_never(message.message_type)
 
@@ -159,8 +178,11 @@ def decode_response(data: bytes, request: Request) -> Response:
     message = _Message.decode(data)
     if message.message_type is not request.message_type:
         raise OutOfTurn(f"{message.message_type.name} answers {request.message_type.name}")
+    record = None
+    if isinstance(request, GetValue | PutValue) and message.record is not None:
+        record = _decode_record(message.record, request.key)
     return Response(
-        message.message_type, tuple(message.closer_peers), tuple(message.provider_peers)
+        message.message_type, tuple(message.closer_peers), tuple(message.provider_peers), record
     )
 
 
@@ -203,11 +225,9 @@ def _message_type(number: int) -> MessageType:
         raise MalformedBytes("kad message", f"type {number}") from None
 
 
-def _value(message: _Message) -> bytes:
-    if message.record is None:
-        raise MalformedBytes("kad PUT_VALUE", "no record")
+def _decode_record(data: bytes, name: bytes) -> ValueRecord:
     key = value = b""
-    for number, _, content in protobuf.fields(message.record):
+    for number, _, content in protobuf.fields(data):
         match number:
             case 1:
                 key = protobuf.expect_bytes(content, "kad record key")
@@ -216,9 +236,9 @@ def _value(message: _Message) -> bytes:
                 _check_size("kad value bytes", value, VALUE_BYTES_MAX)
             case _:
                 continue
-    if key != message.key:
-        raise MalformedBytes("kad PUT_VALUE", "the record is of another key")
-    return value
+    if key != name:
+        raise MalformedBytes("kad record", "of another key")
+    return ValueRecord(key, value)
 
 
 def _decode_peer(value: int | bytes) -> PeerAddress:

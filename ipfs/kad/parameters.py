@@ -56,6 +56,13 @@ class KadParameters:
     providers_per_key_max: int = 40
     """Providers kept for one key; a reader rarely wants more than 20."""
 
+    values_max: int = 4_000
+    """Values kept for others, of 10 KiB each at most; half a kilobyte is usual."""
+
+    value_quorum: int = 16
+    """Values found that end a search for the best (go-libp2p-kad-dht, IPNS quorum). Where fewer
+    servers keep it, the search ends once the `k` nearest have answered."""
+
     def __post_init__(self) -> None:
         assert 0 < self.beta <= self.k, "a lookup ends on some of the closest peers"
         assert 0 < self.alpha <= self.asks_max, "a lookup asks somebody"

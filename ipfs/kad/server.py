@@ -16,10 +16,12 @@ from ipfs.kad.messages import (
     PutValue,
     Request,
     Response,
+    ValueRecord,
 )
 from ipfs.kad.reach import InReach
 from ipfs.kad.records import ProviderRecords
 from ipfs.kad.routing_table import RoutingTable
+from ipfs.kad.values import ValueRecords
 from ipfs.p2p.peer_id import PeerId
 
 
@@ -27,12 +29,6 @@ class NotTheProvider(PeerError):
     """A peer announced that somebody else has a block; only they can say so."""
 
     code = "not-the-provider"
-
-
-class ValueRefused(PeerError):
-    """A peer wants a value stored in a namespace that this node does not keep."""
-
-    code = "value-refused"
 
 
 class KadServer:
@@ -44,17 +40,21 @@ class KadServer:
         *,
         table: RoutingTable,
         records: ProviderRecords,
+        values: ValueRecords,
         in_reach: InReach,
         peers_max: int,
     ) -> None:
         self._host = host
         self._table = table
         self._records = records
+        self._values = values
         self._in_reach = in_reach
         self._peers_max = peers_max
 
     def answer(self, sender: PeerId, request: Request, *, now: float) -> Response | None:
-        """Return the response to send, if any. Raises `NotTheProvider`, `ValueRefused`."""
+        """Return the response to send, if any. Raises `NotTheProvider`, `StaleValue`, and
+        what the validator of values raises.
+        """
         match request:
             case Ping():
                 return Response(MessageType.PING)
@@ -62,7 +62,9 @@ class KadServer:
                 peers = [*self._target(key, sender), *self._closer(key, sender)]
                 return Response(MessageType.FIND_NODE, tuple(peers[: self._peers_max]))
             case GetValue(key):
-                return Response(MessageType.GET_VALUE, tuple(self._closer(key, sender)))
+                kept = [ValueRecord(key, value) for value in self._values.get(key, now)]
+                closer = tuple(self._closer(key, sender))
+                return Response(MessageType.GET_VALUE, closer, record=kept[0] if kept else None)
             case GetProviders(key):
                 providers = self._located(self._records.providers(key, now))
                 return Response(
@@ -71,8 +73,9 @@ class KadServer:
             case AddProvider(key, providers):
                 self._add_provider(key, sender, providers, now)
                 return None
-            case PutValue(key):
-                raise ValueRefused(f"no value is kept under {key!r}")
+            case PutValue(key, value):
+                self._values.put(key, value, now)
+                return Response(MessageType.PUT_VALUE, record=ValueRecord(key, value))
             case _:
                 assert_never(request)
 

@@ -2,16 +2,18 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from contextlib import aclosing
 from enum import Enum, auto
 from random import Random, SystemRandom
 from typing import Final, TypeVar
 
 from ipfs.cid import CID
-from ipfs.errors import OutOfTurn, PeerError, PeerHungUp
+from ipfs.errors import PeerError, PeerHungUp
 from ipfs.framing import FrameReader, encode_frame
 from ipfs.host import Host, NetworkError, PeerAddress, Stream
+from ipfs.ipns import IpnsValidator
+from ipfs.kad.asking import Asker
 from ipfs.kad.keyspace import key_of, preimage_near
 from ipfs.kad.lookup import Lookup
 from ipfs.kad.messages import (
@@ -19,18 +21,19 @@ from ipfs.kad.messages import (
     AddProvider,
     FindNode,
     GetProviders,
+    GetValue,
     Ping,
+    PutValue,
     Request,
     Response,
     decode_request,
-    decode_response,
-    encode_request,
 )
 from ipfs.kad.parameters import DEFAULT_PARAMETERS, LAN_PROTOCOL_ID, KadParameters
 from ipfs.kad.reach import reach_of, within
 from ipfs.kad.records import ProviderRecords
 from ipfs.kad.routing_table import RoutingTable
 from ipfs.kad.server import KadServer
+from ipfs.kad.values import Validator, ValueRecords
 from ipfs.p2p.peer_id import PeerId
 
 _READ_BYTES: Final = 64 << 10
@@ -47,10 +50,11 @@ class Mode(Enum):
 
 
 class Kademlia:
-    """A node of one DHT, which its protocol id names; implements `Routing`.
+    """A node of one DHT, which its protocol id names; implements `Routing` and `ValueRouting`.
 
     Answers and learns peers from the moment it is made. `run` keeps it fresh, and belongs in a
-    TaskGroup of the caller. `clock` returns seconds and never goes back.
+    TaskGroup of the caller. `clock` returns seconds and never goes back. `validator` says which
+    values are kept and believed; IPNS records if none is given.
     """
 
     def __init__(
@@ -60,6 +64,7 @@ class Kademlia:
         protocol_id: str = LAN_PROTOCOL_ID,
         mode: Mode = Mode.SERVER,
         parameters: KadParameters = DEFAULT_PARAMETERS,
+        validator: Validator | None = None,
         clock: Callable[[], float] = time.monotonic,
         random: Random | None = None,
     ) -> None:
@@ -74,11 +79,18 @@ class Kademlia:
             records_max=parameters.records_max,
             providers_per_key_max=parameters.providers_per_key_max,
         )
+        self._values = ValueRecords(
+            validator or IpnsValidator(time.time_ns),
+            record_seconds=parameters.record_seconds,
+            records_max=parameters.values_max,
+        )
         self._in_reach = reach_of(protocol_id)
+        self._asker = Asker(host, protocol_id, self._in_reach)
         self._server = KadServer(
             host,
             table=self._table,
             records=self._records,
+            values=self._values,
             in_reach=self._in_reach,
             peers_max=parameters.k,
         )
@@ -141,12 +153,39 @@ class Kademlia:
         if peer_id in self._host.connected_peers():
             return PeerAddress(peer_id, self._host.known_addresses(peer_id))
         lookup = self._lookup(peer_id.multihash, beta=self._parameters.beta)
-        async with aclosing(self._walk(lookup, FindNode(peer_id.multihash))) as responses:
-            async for response in responses:
+        async with aclosing(self._walk(lookup, FindNode(peer_id.multihash))) as answers:
+            async for _, response in answers:
                 for peer in response.closer_peers:
                     if peer.peer_id == peer_id and peer.addresses:
                         return peer
         return None
+
+    async def put_value(self, key: bytes, value: bytes) -> int:
+        """Have a value kept by the peers nearest to its key; return how many took it.
+
+        Raises `StaleValue` if we keep a better one, and what the validator raises.
+        """
+        self._values.put(key, value, self._clock())
+        return await self._place(PutValue(key, value), await self._approach(key))
+
+    async def get_value(self, key: bytes) -> bytes | None:
+        """Return the best value found under a key, or None; whoever was behind is told of it."""
+        told: dict[PeerId, bytes] = {}
+        lookup = self._lookup(key, beta=self._parameters.k)
+        async with aclosing(self._walk(lookup, GetValue(key))) as answers:
+            async for peer_id, response in answers:
+                record = response.record
+                if record is None or not self._values.is_valid(key, record.value):
+                    continue
+                told[peer_id] = record.value
+                if len(told) >= self._parameters.value_quorum:
+                    break
+        best = self._values.best(key, (*self._values.get(key, self._clock()), *told.values()))
+        if best is not None:
+            nearest = lookup.closest(self._parameters.k)
+            behind = [peer for peer in nearest if told.get(peer.peer_id) != best]
+            await self._place(PutValue(key, best), behind)
+        return best
 
     async def run(self) -> None:
         """Keep the table, the records and our announcements fresh, until cancelled."""
@@ -161,6 +200,7 @@ class Kademlia:
         """Do one round of what `run` repeats."""
         now = self._clock()
         self._records.forget_expired(now)
+        self._values.forget_expired(now)
         await self._ping(self._table.silent_since(now - self._parameters.refresh_seconds))
         own = self._host.peer_id.multihash
         await self._approach(own, seeds=() if len(self._table) else self._bootstrap_peers)
@@ -179,20 +219,30 @@ class Kademlia:
         self._records.add(key, us, self._clock())
         self._announce_at[key] = self._clock()
         keepers = await self._approach(key)
-        request = AddProvider(key, (us,))
-        async with asyncio.TaskGroup() as tasks:
-            told = [tasks.create_task(self._try(self._tell, keeper, request)) for keeper in keepers]
-        took = sum(task.result() is not None for task in told)
+        took = await self._place(AddProvider(key, (us,)), keepers)
         if took:
             self._announce_at[key] = self._clock() + self._parameters.republish_seconds
         return took
+
+    async def _place(self, request: AddProvider | PutValue, keepers: Iterable[PeerAddress]) -> int:
+        """Hand a record to those who should keep it; return how many took it."""
+
+        async def hand(keeper: PeerAddress) -> bool:
+            if isinstance(request, AddProvider):
+                return await self._try(self._asker.tell, keeper, request) is not None
+            response = await self._try(self._asker.ask, keeper, request)
+            return response is not None and response.record is not None
+
+        async with asyncio.TaskGroup() as tasks:
+            handed = [tasks.create_task(hand(keeper)) for keeper in keepers]
+        return sum(task.result() for task in handed)
 
     async def _told_providers(self, key: bytes) -> AsyncGenerator[PeerAddress, None]:
         for provider in self._records.providers(key, self._clock()):
             yield provider
         lookup = self._lookup(key, beta=self._parameters.k)
-        async with aclosing(self._walk(lookup, GetProviders(key))) as responses:
-            async for response in responses:
+        async with aclosing(self._walk(lookup, GetProviders(key))) as answers:
+            async for _, response in answers:
                 for provider in response.provider_peers:
                     yield provider
 
@@ -216,13 +266,15 @@ class Kademlia:
             asks_max=self._parameters.asks_max,
         )
 
-    async def _walk(self, lookup: Lookup, request: Request) -> AsyncGenerator[Response, None]:
+    async def _walk(
+        self, lookup: Lookup, request: Request
+    ) -> AsyncGenerator[tuple[PeerId, Response], None]:
         """Run a lookup to its end; yield each response as it comes."""
         asked: dict[asyncio.Task[Response | None], PeerId] = {}
         try:
             while True:
                 for peer in lookup.next_peers():
-                    asking = asyncio.create_task(self._try(self._ask, peer, request))
+                    asking = asyncio.create_task(self._try(self._asker.ask, peer, request))
                     asked[asking] = peer.peer_id
                 if lookup.is_done:
                     return
@@ -234,7 +286,7 @@ class Kademlia:
                         lookup.failed(peer_id)
                         continue
                     lookup.answered(peer_id, response.closer_peers)
-                    yield response
+                    yield peer_id, response
         finally:
             # Not a TaskGroup: a generator may be closed by another task than the one it runs in.
             for asking in asked:
@@ -246,7 +298,7 @@ class Kademlia:
 
         async def ping(peer: PeerAddress) -> None:
             async with places:
-                await self._try(self._ask, peer, Ping())
+                await self._try(self._asker.ask, peer, Ping())
 
         async with asyncio.TaskGroup() as tasks:
             for peer_id in peer_ids:
@@ -263,47 +315,12 @@ class Kademlia:
             async with asyncio.timeout(self._parameters.request_seconds_max):
                 outcome = await talk(peer, request)
         except (PeerError, NetworkError, TimeoutError):
-            self._table.remove(peer.peer_id)
+            # Who keeps a better value than ours resets the stream too, and serves well.
+            if not isinstance(request, PutValue):
+                self._table.remove(peer.peer_id)
             return None
         self._table.heard(peer.peer_id, self._clock())
         return outcome
-
-    async def _ask(self, peer: PeerAddress, request: Request) -> Response:
-        async with self._conversation(peer) as stream:
-            await stream.write(encode_frame(encode_request(request)))
-            await stream.close_write()
-            reader = FrameReader(frame_bytes_max=MESSAGE_BYTES_MAX)
-            while data := await stream.read(_READ_BYTES):
-                for payload in reader.feed(data):
-                    return self._believed(decode_response(payload, request))
-            raise PeerHungUp(f"{peer.peer_id} ended the stream without an answer")
-
-    def _believed(self, response: Response) -> Response:
-        return Response(
-            response.message_type,
-            within(self._in_reach, response.closer_peers),
-            within(self._in_reach, response.provider_peers),
-        )
-
-    async def _tell(self, peer: PeerAddress, request: AddProvider) -> bool:
-        """Send what has no response; a peer that refuses resets the stream instead of ending it."""
-        async with self._conversation(peer) as stream:
-            await stream.write(encode_frame(encode_request(request)))
-            await stream.close_write()
-            if await stream.read(1):
-                raise OutOfTurn(f"{peer.peer_id} answered what has no answer")
-        return True
-
-    @asynccontextmanager
-    async def _conversation(self, peer: PeerAddress) -> AsyncIterator[Stream]:
-        known = self._host.known_addresses(peer.peer_id)
-        addresses = tuple(dict.fromkeys((*known, *peer.addresses)))
-        await self._host.connect(PeerAddress(peer.peer_id, addresses))
-        stream, _ = await self._host.open_stream(peer.peer_id, [self._protocol_id])
-        try:
-            yield stream
-        finally:
-            await stream.reset()
 
     async def _serve(self, stream: Stream) -> None:
         """Answer one inbound stream, which its peer may use for many requests."""

@@ -1,14 +1,22 @@
 """Kubo and we find what the other provides, each through what the other was told."""
 
 import asyncio
+import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import pytest
+
 from ipfs.cid import CID
+from ipfs.errors import PeerError
 from ipfs.framing import encode_frame
 from ipfs.host import PeerAddress
-from ipfs.kad.messages import GetProviders, decode_response, encode_request
+from ipfs.ipns import routing_key
+from ipfs.kad.asking import Asker
+from ipfs.kad.messages import GetProviders, PutValue, decode_response, encode_request
+from ipfs.kad.parameters import LAN_PROTOCOL_ID
 from ipfs.kad.stream import Kademlia, Mode
+from ipfs.naming import publish, resolve
 from ipfs.p2p.multiaddr import Multiaddr
 from ipfs.p2p.peer_id import Identity, PeerId
 from ipfs.p2p.swarm import Swarm
@@ -38,6 +46,27 @@ async def test_kubo_keeps_our_record_and_tells_it(tmp_path: Path) -> None:
         assert await others.bootstrap([where_kubo(kubo)]) == 1
         assert await providers_of(others) == [where(provider)]
         assert await others.find_peer(provider.peer_id) == where(provider)
+
+
+async def test_kubo_keeps_our_name_and_tells_it_to_another(tmp_path: Path) -> None:
+    async with running_kubo(tmp_path) as kubo, AsyncExitStack() as stack:
+        owner, reader = Identity.generate(), await swarm(stack)
+        ours = Kademlia(await swarm(stack), mode=Mode.CLIENT)
+        others = Kademlia(reader, mode=Mode.CLIENT)
+        for node in (ours, others):
+            assert await node.bootstrap([where_kubo(kubo)]) == 1
+        path = f"/ipfs/{CAT}"
+        first = await publish(ours, owner, path, now_ns=time.time_ns())
+        assert await resolve(others, owner.peer_id, now_ns=time.time_ns()) == first
+
+        newer = await publish(others, owner, path + "/tail", now_ns=time.time_ns())
+        assert newer.sequence == 1
+        assert await resolve(ours, owner.peer_id, now_ns=time.time_ns()) == newer
+        # Kubo echoes what it took, and refuses a record that is not its owner's.
+        forged = first.encode()[:-1] + bytes([first.encode()[-1] ^ 1])
+        put = PutValue(routing_key(owner.peer_id), forged)
+        with pytest.raises(PeerError):
+            await Asker(reader, LAN_PROTOCOL_ID, lambda _: True).ask(where_kubo(kubo), put)
 
 
 async def told_providers(server: Swarm, asker: Swarm, cid: CID) -> tuple[PeerAddress, ...]:

@@ -2,11 +2,11 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 
 from ipfs.cid import CID, Codec
-from ipfs.errors import PeerHungUp
+from ipfs.errors import MalformedBytes, PeerHungUp
 from ipfs.framing import FrameReader, encode_frame
 from ipfs.host import Host, PeerAddress, Stream, StreamHandler
 from ipfs.kad.keyspace import Key, key_of
@@ -33,6 +33,19 @@ def nearest(target: Key, peers: Iterable[PeerId], count: int) -> list[PeerId]:
 def where(host: Host) -> PeerAddress:
     """Return what somebody needs to dial the host."""
     return PeerAddress(host.peer_id, host.addresses)
+
+
+class HighestWins:
+    """A validator of numbers in digits: under any key, the highest is the best."""
+
+    def validate(self, key: bytes, value: bytes) -> None:
+        """Refuse what is no number."""
+        if not value.isdigit():
+            raise MalformedBytes("number", repr(value))
+
+    def select(self, values: Sequence[bytes]) -> int:
+        """Return where the highest is."""
+        return max(range(len(values)), key=lambda index: int(values[index]))
 
 
 class Clock:

@@ -22,6 +22,7 @@ from ipfs.kad.messages import (
     PutValue,
     Request,
     Response,
+    ValueRecord,
     decode_request,
     decode_response,
     encode_request,
@@ -31,9 +32,10 @@ from ipfs.kad.reach import reach_of
 from ipfs.kad.records import ProviderRecords
 from ipfs.kad.routing_table import RoutingTable
 from ipfs.kad.server import KadServer
+from ipfs.kad.values import ValueRecords
 from ipfs.p2p.memory import MemoryNetwork
 from ipfs.p2p.multiaddr import Multiaddr
-from tests.support.kad import peer
+from tests.support.kad import HighestWins, peer
 from tests.support.vectors import own
 
 LOOPBACK = Multiaddr.parse("/ip4/127.0.0.1/tcp/4001")
@@ -157,8 +159,14 @@ async def test_hostile_frames_are_refused_cheaply(item: dict[str, Any]) -> None:
         host = network.add_host()
         table = RoutingTable(host.peer_id, k=20)
         records = ProviderRecords(record_seconds=1, records_max=9, providers_per_key_max=9)
+        values = ValueRecords(HighestWins(), record_seconds=1, records_max=9)
         server = KadServer(
-            host, table=table, records=records, in_reach=reach_of(LAN_PROTOCOL_ID), peers_max=20
+            host,
+            table=table,
+            records=records,
+            values=values,
+            in_reach=reach_of(LAN_PROTOCOL_ID),
+            peers_max=20,
         )
         tracemalloc.start()
         with pytest.raises(PeerError):  # noqa: PT012 - whichever layer meets it first
@@ -168,4 +176,12 @@ async def test_hostile_frames_are_refused_cheaply(item: dict[str, Any]) -> None:
         _, peak_bytes = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert peak_bytes < 8 << 20
-        assert len(records) == 0
+        assert len(records) == len(values) == 0
+
+
+def test_a_response_tells_the_value_that_was_asked_for_and_no_other() -> None:
+    told = Response(MessageType.GET_VALUE, record=ValueRecord(b"k", b"v")).encode()
+    assert told.hex() == "08011a060a016b120176"
+    assert decode_response(told, GetValue(b"k")).record == ValueRecord(b"k", b"v")
+    with pytest.raises(MalformedBytes):
+        decode_response(told, GetValue(b"other"))

@@ -2,6 +2,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from ipfs.errors import MalformedBytes
 from ipfs.host import PeerAddress
 from ipfs.kad.keyspace import key_of
 from ipfs.kad.messages import (
@@ -14,16 +15,18 @@ from ipfs.kad.messages import (
     PutValue,
     Request,
     Response,
+    ValueRecord,
 )
 from ipfs.kad.parameters import LAN_PROTOCOL_ID, PUBLIC_PROTOCOL_ID
 from ipfs.kad.reach import reach_of
 from ipfs.kad.records import ProviderRecords
 from ipfs.kad.routing_table import RoutingTable
-from ipfs.kad.server import KadServer, NotTheProvider, ValueRefused
+from ipfs.kad.server import KadServer, NotTheProvider
+from ipfs.kad.values import StaleValue, ValueRecords
 from ipfs.p2p.memory import MemoryHost, MemoryNetwork
 from ipfs.p2p.multiaddr import Multiaddr
 from ipfs.p2p.peer_id import PeerId
-from tests.support.kad import nearest, peer, where
+from tests.support.kad import HighestWins, nearest, peer, where
 
 KEY = b"\x12\x20" + b"block".ljust(32)
 ADDRESS = Multiaddr.parse("/ip4/10.0.0.1/tcp/4001")
@@ -46,6 +49,7 @@ class Server:
             host,
             table=self.table,
             records=self.records,
+            values=ValueRecords(HighestWins(), record_seconds=10, records_max=100),
             in_reach=reach_of(protocol_id),
             peers_max=20,
         )
@@ -134,9 +138,22 @@ def test_nobody_speaks_for_another_provider(server: Server, providers: tuple[Pee
     assert len(server.records) == 0
 
 
-def test_values_are_refused(server: Server) -> None:
-    with pytest.raises(ValueRefused):
-        server.answer(PutValue(b"/zz/a", b"v"))
+def test_a_value_is_echoed_when_kept_and_told_until_it_expires(server: Server) -> None:
+    record = ValueRecord(b"/n/a", b"1")
+    assert server.answer(PutValue(b"/n/a", b"1")) == Response(MessageType.PUT_VALUE, record=record)
+    assert server.answer(GetValue(b"/n/a"), now=9.9).record == record
+    assert len(server.answer(GetValue(b"/n/a")).closer_peers) == 20
+    assert server.answer(GetValue(b"/n/a"), now=10).record is None
+    assert server.answer(GetValue(b"/n/b")).record is None
+
+
+def test_a_value_that_is_not_valid_or_not_the_best_is_refused(server: Server) -> None:
+    server.answer(PutValue(b"/n/a", b"2"))
+    with pytest.raises(StaleValue):
+        server.answer(PutValue(b"/n/a", b"1"))
+    with pytest.raises(MalformedBytes):
+        server.answer(PutValue(b"/n/a", b"three"))
+    assert server.answer(GetValue(b"/n/a")).record == ValueRecord(b"/n/a", b"2")
 
 
 @pytest.mark.parametrize(
