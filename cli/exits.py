@@ -54,14 +54,14 @@ _BY_CODE: Final[Mapping[str, int]] = {
 
 def code_of(error: BaseException) -> str | None:
     """Return the stable code of an error that is an answer; None for one that is a bug."""
+    code = getattr(error, "code", None)
+    if isinstance(code, str):
+        return code
     if isinstance(error, FileNotFoundError):
         return "not-found"
     if isinstance(error, PermissionError):
         return "not-allowed"
-    if isinstance(error, OSError):
-        return "os-error"
-    code = getattr(error, "code", None)
-    return code if isinstance(code, str) else None
+    return "os-error" if isinstance(error, OSError) else None
 
 
 def exit_status(code: str) -> int:

@@ -1,5 +1,6 @@
 """The port to stored blocks, and the one that keeps them in memory."""
 
+import errno
 from collections.abc import Iterable, Iterator
 from typing import ClassVar, Protocol
 
@@ -23,8 +24,11 @@ class BlockCorrupt(BlockNotFound):
     code: ClassVar[str] = "block-corrupt"
 
 
-class BlockstoreFull(Exception):
-    """There is no room for more blocks; nothing was put, and what was there is still served."""
+class BlockstoreFull(OSError):
+    """There is no room for more blocks; nothing was put, and what was there is still served.
+
+    Its errno is ENOSPC: who waits for a full disk need not know that it is a block store.
+    """
 
     code: ClassVar[str] = "store-full"
 
@@ -33,6 +37,7 @@ class BlockstoreFull(Exception):
             f"{where} has no room for {needed_bytes} bytes more ({free_bytes} are free, some of "
             "them kept for tidying up): free space, or delete blocks"
         )
+        self.errno = errno.ENOSPC
         self.where = where
         self.needed_bytes = needed_bytes
         self.free_bytes = free_bytes

@@ -89,7 +89,7 @@ def add(  # noqa: PLR0917 - one for each word of the command
         )
         told = _Told(out, is_quiet=quiet, is_quieter=quieter)
         if only_hash:
-            await _add_all(paths or [STDIN], Forgotten(), settings, told.added)
+            await _add_all(paths or [STDIN], Forgotten(), settings, told.added, as_json)
         else:
             with open_repository(folder) as repository, repository.hold() as blocks:
 
@@ -98,7 +98,7 @@ def add(  # noqa: PLR0917 - one for each word of the command
                         repository.pin(Pin(root=added.cid))
                     told.added(path, added)
 
-                await _add_all(paths or [STDIN], blocks, settings, keep)
+                await _add_all(paths or [STDIN], blocks, settings, keep, as_json)
         told.last()
 
     finish(as_json, work)
@@ -130,11 +130,12 @@ async def _add_all(
     blocks: "BlockSink",
     settings: "ImportSettings",
     keep: "Callable[[Path, Imported], None]",
+    as_json: bool,
 ) -> None:
     import asyncio
 
     for path in paths:
-        with _bar(path) as on_progress:
+        with _bar(path, as_json) as on_progress:
             added = await asyncio.to_thread(_import, path, blocks, settings, on_progress)
         keep(path, added)
 
@@ -153,8 +154,8 @@ def _import(
 
 
 @contextmanager
-def _bar(path: Path) -> "Iterator[Callable[[int], None]]":
-    with progress(as_json=False) as bars:
+def _bar(path: Path, as_json: bool) -> "Iterator[Callable[[int], None]]":
+    with progress(as_json) as bars:
         task = bars.add_task(f"adding {printable(path.name)}", total=None) if bars else None
 
         def on_progress(read_bytes: int) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import assert_never
+from typing import Final, assert_never
 
 from ipfs import plan
 from ipfs.block import Block
@@ -18,7 +18,7 @@ from ipfs.unixfs.errors import UnsafeEntry
 from ipfs.unixfs.node import Directory, File, Shard, Symlink, read_node
 from ipfs.unixfs.tree import entries_of
 
-_BATCH_BYTES = 16 << 20
+_BATCH_BYTES: Final = 16 << 20
 
 
 class Kind(StrEnum):

@@ -10,7 +10,7 @@ from contextlib import (
 )
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from chain.disk import locked
 from client.config import ClientConfig
@@ -30,7 +30,7 @@ from ipfs.p2p.swarm import Swarm
 from ipfs.pins.store import PinStore
 from ipfs.repository import Repository
 
-LIMITS = DagLimits(blocks_max=1 << 24, bytes_max=1 << 42)
+LIMITS: Final = DagLimits(blocks_max=1 << 24, bytes_max=1 << 42)
 """A DAG asked for by hand: four terabytes, in sixteen million blocks."""
 
 

@@ -49,8 +49,9 @@ def test_a_full_disk_refuses_serves_and_recovers(small_disk: Path) -> None:
     with DiskBlockstore(small_disk / "store") as store:
         taken = fill(store, 0)
         assert len(taken) * BLOCK_BYTES > 0.8 * DISK_BYTES
-        with pytest.raises(BlockstoreFull):
+        with pytest.raises(BlockstoreFull, match="has no room") as caught:
             store.put([block(9_999)])
+        assert (caught.value.errno, caught.value.code) == (errno.ENOSPC, "store-full")
         assert not store.has(block(9_999).cid)
         assert all(store.get(each.cid) == each for each in taken)
 
