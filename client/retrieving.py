@@ -1,18 +1,23 @@
 """The walk from a CID back to a file: find, fetch, check, write."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from chain.ledger import LedgerUnreachable
+from chain.provider import Provider
 from client.session import Session
 from ipfs.cid import CID
 from ipfs.exchange import DagLimits, DagUnavailable, FetchedDag
-from ipfs.host import PeerAddress
+from ipfs.p2p.peer_id import PeerId
 from ipfs.unixfs.exporter import require_free
 
 DEFAULT_LIMITS = DagLimits(blocks_max=1 << 22, bytes_max=1 << 40)
 """A retrieval by CID alone has no quote to bound it: a terabyte, in four million blocks."""
+
+GATEWAYS_MAX: Final = 16
+"""Asked for one file, however many the registry names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +43,8 @@ async def retrieve(
     """Write what a CID names to `out_path`.
 
     Providers come from the DHT; if they don't have it all, those that the ledger names for the
-    CID are asked too: nothing depends on the DHT alone.
+    CID are asked too: nothing depends on the DHT alone. Where Bitswap gets through to nobody, the
+    HTTP gateways that providers have registered are asked.
 
     on_progress:  called with the blocks and bytes that are here so far
     Raises `DagUnavailable` (which says what every peer answered), and what `export` raises:
@@ -49,26 +55,62 @@ async def retrieve(
     try:
         fetched = await session.fetch(root_cid, limits=limits, on_progress=on_progress)
     except DagUnavailable as error:
-        peers = await _promised_by(session, root_cid)
-        if not peers:
-            raise
-        session.log(f"the DHT did not lead to every block ({error}); asking who has deals")
-        fetched = await session.fetch(root_cid, limits=limits, peers=peers, on_progress=on_progress)
+        session.log(f"the DHT did not lead to every block ({error}); asking whom the ledger names")
+        fetched = await _fetch_from_providers(session, root_cid, error, limits, on_progress)
     await session.export(root_cid, out_path)
     return _retrieved(fetched, out_path)
 
 
-async def _promised_by(session: Session, root_cid: CID) -> tuple[PeerAddress, ...]:
-    """Return the peers of providers with a live deal for the CID; none if the ledger is down."""
+async def _fetch_from_providers(
+    session: Session,
+    root_cid: CID,
+    failure: DagUnavailable,
+    limits: DagLimits,
+    on_progress: Callable[[int, int], None],
+) -> FetchedDag:
+    """Fetch from those with a deal, then from the gateways of all; raise the last failure."""
+    keepers, others = await _known_providers(session, root_cid)
+    peers = [peer for one in keepers if (peer := session.registered_peer(one)) is not None]
+    if peers:
+        try:
+            return await session.fetch(
+                root_cid, limits=limits, peers=peers, on_progress=on_progress
+            )
+        except DagUnavailable as error:
+            failure = error
+    gateways = _gateways(session, (*keepers, *others))
+    if not gateways:
+        raise failure
+    session.log(f"no peer gave every block ({failure}); asking {len(gateways)} gateways")
+    return await session.fetch_over_http(root_cid, gateways, limits=limits, on_progress=on_progress)
+
+
+async def _known_providers(
+    session: Session, root_cid: CID
+) -> tuple[list[Provider], list[Provider]]:
+    """Return the providers with a live deal for the CID, and all others; none without a ledger."""
     try:
         deals = await session.ledger.deals(root_cid=root_cid)
-        keepers = {deal.proposal.provider_id for deal in deals if deal.state.is_live}
-        providers = [await session.ledger.provider(provider_id) for provider_id in sorted(keepers)]
+        providers = await session.ledger.providers()
     except LedgerUnreachable as error:
         session.log(str(error))
-        return ()
-    peers = map(session.registered_peer, providers)
-    return tuple(peer for peer in peers if peer is not None)
+        return [], []
+    ids = {deal.proposal.provider_id for deal in deals if deal.state.is_live}
+    return (
+        [provider for provider in providers if provider.id in ids],
+        [provider for provider in providers if provider.id not in ids],
+    )
+
+
+def _gateways(session: Session, providers: Sequence[Provider]) -> dict[PeerId, str]:
+    """Return where the first of these providers serve blocks over HTTP, if they say so."""
+    urls: dict[PeerId, str] = {}
+    for provider in providers:
+        peer = session.registered_peer(provider)
+        for address in peer.addresses if peer else ():
+            if peer and (url := address.http_url) and len(urls) < GATEWAYS_MAX:
+                urls.setdefault(peer.peer_id, url)
+    return urls
 
 
 def _retrieved(fetched: FetchedDag, out_path: Path) -> Retrieved:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import random
 import secrets
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +31,7 @@ from ipfs.dag import walk
 from ipfs.disk import DiskBlockstore
 from ipfs.errors import MalformedBytes, PeerError
 from ipfs.exchange import DagLimits, Exchange, FetchedDag, fetch_dag
+from ipfs.gateway.remote import GatewayExchange
 from ipfs.host import Host, PeerAddress
 from ipfs.kad.stream import Kademlia, Mode
 from ipfs.p2p.multiaddr import Multiaddr
@@ -166,6 +167,24 @@ class Session:
             routing=self.routing,
             on_progress=on_progress,
         )
+
+    async def fetch_over_http(
+        self,
+        root_cid: CID,
+        gateways: Mapping[PeerId, str],
+        *,
+        limits: DagLimits,
+        on_progress: Callable[[int, int], None],
+    ) -> FetchedDag:
+        """Bring a DAG here from the gateways at these URLs, block by block, each checked."""
+        async with GatewayExchange(self.exchange, gateways) as exchange:
+            return await fetch_dag(
+                exchange,
+                root_cid,
+                limits=limits,
+                idle_timeout_s=self.config.fetch_idle_seconds,
+                on_progress=on_progress,
+            )
 
     async def find_on_dht(self, cid: CID) -> list[PeerAddress]:
         """Return the peers that the DHT names for a CID, as many as it finds in time."""

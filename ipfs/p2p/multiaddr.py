@@ -154,6 +154,20 @@ class Multiaddr:
         """Where to dial a WebSocket over plain TCP; None if the path is anything else."""
         return self._endpoint_before([Part("ws")])
 
+    @property
+    def http_url(self) -> str | None:
+        """Where an HTTP server answers, `http://host:port`; None if the path is anything else."""
+        for scheme, rest in _HTTP_ENDINGS:
+            if endpoint := self._endpoint_before(rest):
+                host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
+                return f"{scheme}://{host}:{endpoint.port}"
+        return None
+
+    @classmethod
+    def http(cls, endpoint: TcpEndpoint) -> Self:
+        """Return the address of an HTTP server at an IP endpoint."""
+        return cls((*cls.tcp(endpoint).parts, Part("http")))
+
     def _endpoint_before(self, rest: list[Part]) -> TcpEndpoint | None:
         bare = self.without_peer_id()
         match bare.parts if bare else ():
@@ -161,6 +175,13 @@ class Multiaddr:
                 return TcpEndpoint(host, int(port)) if tail == rest else None
             case _:
                 return None
+
+
+_HTTP_ENDINGS: Final = (
+    ("http", [Part("http")]),
+    ("https", [Part("https")]),
+    ("https", [Part("tls"), Part("http")]),
+)
 
 
 def _check_size(size_bytes: int) -> None:
@@ -254,6 +275,8 @@ _PROTOCOLS: Final = (
             (477, "ws"),
             (478, "wss"),
             (448, "tls"),
+            (480, "http"),
+            (443, "https"),
             (460, "quic"),
             (461, "quic-v1"),
             (465, "webtransport"),

@@ -227,8 +227,8 @@ class FeignedProvider:
         self.id = ProviderId(1)
         self.proposals: list[DealProposal] = []
 
-    async def register(self) -> "FeignedProvider":
-        """Enter the registry, with money for collateral."""
+    async def register(self, gateway: str | None = None) -> "FeignedProvider":
+        """Enter the registry, with money for collateral, and maybe with a gateway."""
         faucet = DrawFaucet(amount_atto=self._town.genesis.policy.faucet_atto_max)
         await self._town.passing(self.sender.send(faucet))
         receipt = await self._town.passing(
@@ -236,7 +236,10 @@ class FeignedProvider:
                 RegisterProvider(
                     worker=self.sender.address,
                     peer_id=str(self.host.peer_id),
-                    addresses=tuple(map(str, self.host.addresses)),
+                    addresses=(
+                        *map(str, self.host.addresses),
+                        *((gateway,) if gateway is not None else ()),
+                    ),
                 )
             )
         )
@@ -376,9 +379,11 @@ class Town:
         stack.push_async_callback(provider.kill)
         return provider
 
-    async def feigned(self, host: MemoryHost | None = None) -> FeignedProvider:
+    async def feigned(
+        self, host: MemoryHost | None = None, *, gateway: str | None = None
+    ) -> FeignedProvider:
         """Register a provider that only pretends."""
-        return await FeignedProvider(self, len(self._lines), host).register()
+        return await FeignedProvider(self, len(self._lines), host).register(gateway)
 
 
 class Client:

@@ -11,11 +11,13 @@ from client.prepare import Prepared
 from client.retrieving import retrieve
 from client.selection import StorageTerms
 from client.storing import quote_piece, store_piece
+from ipfs.blockstore import MemoryBlockstore
 from ipfs.errors import WrongBlock
 from ipfs.exchange import DagUnavailable
 from ipfs.unixfs.exporter import TargetExists
 from tests.support.bitswap import ScriptedPeer, lies
 from tests.support.client_town import Client, Gossip, Town, client_of, town
+from tests.support.gateway import gateway_over
 
 
 @asynccontextmanager
@@ -102,3 +104,16 @@ async def test_what_nobody_has_is_said_so(tmp_path: Path) -> None:
         with pytest.raises(DagUnavailable):
             await retrieve(client.session, prepared.root_cid, tmp_path / "out")
         assert not (tmp_path / "out").exists()
+
+
+async def test_gateways_in_the_registry_serve_where_bitswap_reaches_nobody(tmp_path: Path) -> None:
+    async with town(tmp_path) as place, client_of(place) as client:
+        prepared = await client.file("to be had again")
+        store = MemoryBlockstore()
+        store.put(client.session.blockstore.get(cid) for cid in client.session.blockstore)
+        await client.session.forget(prepared.root_cid)
+        async with gateway_over(store) as http:
+            port = http.base_url.port
+            unreachable = await place.feigned(gateway=f"/ip4/127.0.0.1/tcp/{port}/http")
+            place.network.take_down(unreachable.host.peer_id)
+            assert await got(client, prepared, tmp_path) == ()

@@ -1,0 +1,145 @@
+"""Fetching from strangers' gateways: honest ones, and ones that lie, send without end, or die."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from ipfs.bitswap.session import DONT_HAVE
+from ipfs.bitswap.stream import Bitswap
+from ipfs.block import BLOCK_BYTES_MAX
+from ipfs.blockstore import MemoryBlockstore
+from ipfs.cid import CID
+from ipfs.errors import LimitExceeded, MalformedBytes, WrongBlock
+from ipfs.exchange import DagLimits, DagUnavailable, FetchedDag, fetch_dag
+from ipfs.gateway.remote import GatewayExchange
+from ipfs.host import PeerUnreachable
+from ipfs.p2p.memory import MemoryNetwork
+from ipfs.p2p.multiaddr import Multiaddr
+from ipfs.p2p.peer_id import Identity, PeerId
+from tests.support.bitswap import store_of, tree
+from tests.support.gateway import gateway_over
+
+LIMITS = DagLimits(blocks_max=1_000, bytes_max=1 << 24)
+HONEST, CROOKED = (Identity.from_seed(bytes([number]) * 32).peer_id for number in (1, 2))
+
+
+async def fetched(
+    store: MemoryBlockstore, root: CID, gateways: dict[PeerId, str], *, idle_timeout_s: float = 5
+) -> FetchedDag:
+    async with (
+        MemoryNetwork() as network,
+        Bitswap(network.add_host(), store) as bitswap,
+        GatewayExchange(bitswap, gateways) as exchange,
+    ):
+        return await fetch_dag(exchange, root, limits=LIMITS, idle_timeout_s=idle_timeout_s)
+
+
+@asynccontextmanager
+async def crooked(answer: Callable[[asyncio.StreamWriter], None]) -> AsyncIterator[str]:
+    """Run a server that reads a request and answers as it likes."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        answer(writer)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+def lie(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwrong")
+
+
+def flood(writer: asyncio.StreamWriter) -> None:
+    size = BLOCK_BYTES_MAX * 2
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + bytes(size))
+
+
+def redirect(writer: asyncio.StreamWriter) -> None:
+    head = b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"
+    writer.write(head)
+
+
+def hang_up(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\nhalf")
+    writer.close()
+
+
+def say_nothing(_: asyncio.StreamWriter) -> None:
+    """Keep the request."""
+
+
+async def test_a_dag_comes_whole_and_is_stored() -> None:
+    blocks = tree(40)
+    store = MemoryBlockstore()
+    async with gateway_over(store_of(blocks)) as client:
+        found = await fetched(store, blocks[-1].cid, {HONEST: str(client.base_url).rstrip("/")})
+    assert found.block_count == len(blocks)
+    assert {cid.multihash for cid in store} == {block.cid.multihash for block in blocks}
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (lie, WrongBlock.code),
+        (flood, LimitExceeded.code),
+        (hang_up, PeerUnreachable.code),
+        (say_nothing, PeerUnreachable.code),
+    ],
+)
+async def test_a_gateway_that_fails_is_dropped_and_the_next_one_gives_all(
+    answer: Callable[[asyncio.StreamWriter], None], code: str
+) -> None:
+    blocks = tree(5)
+    async with gateway_over(store_of(blocks)) as client, crooked(answer) as url:
+        gateways = {CROOKED: url, HONEST: str(client.base_url).rstrip("/")}
+        found = await fetched(MemoryBlockstore(), blocks[-1].cid, gateways, idle_timeout_s=0.3)
+    assert found.dropped == {CROOKED: code}
+    assert found.block_count == len(blocks)
+
+
+async def test_a_redirect_leads_nowhere() -> None:
+    async with crooked(redirect) as url:
+        with pytest.raises(DagUnavailable) as failed:
+            await fetched(MemoryBlockstore(), tree(1)[0].cid, {CROOKED: url})
+    assert failed.value.tried == {CROOKED: DONT_HAVE}
+
+
+async def test_what_no_gateway_has_is_said_so() -> None:
+    blocks = tree(5)
+    async with gateway_over(store_of(blocks[1:])) as client:
+        with pytest.raises(DagUnavailable) as failed:
+            await fetched(
+                MemoryBlockstore(), blocks[-1].cid, {HONEST: str(client.base_url).rstrip("/")}
+            )
+    assert failed.value.missing == blocks[0].cid
+    assert failed.value.tried == {HONEST: DONT_HAVE}
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("/ip4/127.0.0.1/tcp/80/http", "http://127.0.0.1:80"),
+        ("/ip6/::1/tcp/8080/http", "http://[::1]:8080"),
+        ("/dns4/gateway.example/tcp/443/tls/http", "https://gateway.example:443"),
+        ("/dns/gateway.example/tcp/443/https", "https://gateway.example:443"),
+        ("/ip4/127.0.0.1/tcp/80", None),
+        ("/ip4/127.0.0.1/tcp/80/ws", None),
+        ("/ip4/127.0.0.1/udp/80/http", None),
+    ],
+)
+def test_a_multiaddr_says_where_a_gateway_is(text: str, url: str | None) -> None:
+    address = Multiaddr.parse(text)
+    assert address.http_url == url
+    assert Multiaddr.parse_bytes(address.encode()) == address
+    if url:
+        assert address.tcp_endpoint is None, "it is not dialled as a peer"
+
+
+def test_a_host_that_would_change_the_url_is_no_address() -> None:
+    for text in ("/dns4/a@b/tcp/80/http", "/dns4/a%2fb/tcp/80/http", "/dns4/a?b/tcp/1/http"):
+        with pytest.raises(MalformedBytes):
+            Multiaddr.parse(text)
