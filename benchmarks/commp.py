@@ -54,17 +54,19 @@ def measure_commp(path: Path) -> None:
     size = path.stat().st_size
     commit(path, None)
     print(f"\n{'CommP, MB/s':14}{'1 thread':>10}{'of its core':>14}{'2 threads':>12}{'ratio':>8}")
-    ratios = []
+    ones, twos = [], []
     for _ in range(ROUNDS):
         core = time.process_time()
         one = commit(path, None)
         core = time.process_time() - core
         with ThreadPoolExecutor(2) as pool:
             two = commit(path, pool)
-        ratios.append(one / two)
+        ones.append(one)
+        twos.append(two)
         rates = [size / seconds / 1e6 for seconds in (one, core, two)]
-        print(f"{'':14}{rates[0]:10.0f}{rates[1]:14.0f}{rates[2]:12.0f}{ratios[-1]:8.2f}")
-    print(f"{'best ratio':48}{max(ratios):10.2f} (must 1.8)")
+        print(f"{'':14}{rates[0]:10.0f}{rates[1]:14.0f}{rates[2]:12.0f}{one / two:8.2f}")
+    # Of the best runs: in one pair, another load may have met only one of them.
+    print(f"{'best against best':48}{min(ones) / min(twos):10.2f} (must 1.8)")
 
 
 def peak_mib() -> int:
