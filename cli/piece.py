@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO, Final
 import typer
 
 from cli.render import JsonFlag, Output, finish, progress, table
-from cli.words import Unreadable, format_bytes, parse_cid
+from cli.words import Unreadable, format_bytes, parse_bytes, parse_cid
 
 if TYPE_CHECKING:
     from proofs.piece import PieceCommitment
@@ -70,6 +70,52 @@ def cid(
             _tell(out, PieceCommitment(info.root, info.padded_bytes, info.payload_bytes))
 
     finish(as_json, work)
+
+
+@app.command()
+def aggregate(
+    names: Annotated[list[str], typer.Argument(metavar="CID...", help="PieceCIDs v2.")],
+    size: Annotated[str, typer.Option("--size", help="Of the aggregate, padded: 1MiB, 32GiB.")],
+    as_json: JsonFlag = False,
+) -> None:
+    """Print the PieceCID of pieces in one bigger piece (FRC-0058), and where each lies in it.
+
+    With --json each comes with its inclusion proof: [[place, siblings], [index place, siblings]].
+    """
+
+    async def work(out: Output) -> None:
+        from ipfs.piece_cid import piece_cid_v2
+        from proofs import aggregate as frc_0058
+
+        pieces, size_bytes = [_sized_piece(name) for name in names], parse_bytes(size)
+        try:
+            made = frc_0058.aggregate(pieces, size_bytes)
+        except ValueError as error:  # they don't fit, or nothing has that size
+            raise Unreadable(str(error)) from error
+        rows, fields = [], []
+        for at, (piece, offset) in enumerate(zip(made.pieces, made.offsets_bytes, strict=True)):
+            v2 = piece_cid_v2(piece.root, padding_bytes=piece.padding_bytes, height=piece.height)
+            proof = made.prove(at)
+            paths = [
+                [path.leaf_index, [node.hex() for node in path.siblings]]
+                for path in (proof.piece, proof.entry)
+            ]
+            rows.append((v2, offset, piece.padded_size_bytes))
+            fields.append({"piece_cid_v2": str(v2), "offset_bytes": offset, "inclusion": paths})
+        out.event("pieces", table(("piece", "offset", "padded bytes"), rows), pieces=fields)
+        _tell(out, made.commitment)
+
+    finish(as_json, work)
+
+
+def _sized_piece(name: str) -> "PieceCommitment":
+    from ipfs.piece_cid import parse_piece_cid
+    from proofs.piece import PieceCommitment
+
+    info = parse_piece_cid(parse_cid(name))
+    if info.padded_bytes is None or info.payload_bytes is None:
+        raise Unreadable(f"{name} does not say its size; see: holdfast piece cid")
+    return PieceCommitment(info.root, info.padded_bytes, info.payload_bytes)
 
 
 def _tell(out: Output, piece: "PieceCommitment") -> None:

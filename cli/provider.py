@@ -164,21 +164,22 @@ def scrub(
         )
         disk = SectorDisk(where.folder("provider"))
         damaged, read_bytes, numbers = [], 0, disk.sealed()
-
-        def report(more_bytes: int) -> None:
-            nonlocal read_bytes
-            read_bytes += more_bytes
-
         with progress(as_json) as bars:
-            task = bars.add_task("scrubbing", total=len(numbers)) if bars else None
+            total_bytes = sum(map(disk.scrub_bytes, numbers))
+            task = bars.add_task("scrubbing", total=total_bytes) if bars else None
+
+            def report(more_bytes: int) -> None:
+                nonlocal read_bytes
+                read_bytes += more_bytes
+                if bars and task is not None:
+                    bars.advance(task, more_bytes)
+
             for number in numbers:
                 found = await disk.scrub(number, bytes_per_second=bytes_per_second, report=report)
                 for damage in found:
                     out.event("damage", f"sector {number}: {damage}", sector=number, what=damage)
                 if found:
                     damaged.append(number)
-                if bars and task is not None:
-                    bars.advance(task)
         if damaged:
             raise SectorsDamaged(damaged)
         out.result(

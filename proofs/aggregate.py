@@ -76,7 +76,7 @@ def aggregate(pieces: Sequence[PieceCommitment], size_bytes: int) -> Aggregate:
 
     size_bytes:  padded, a power of two
 
-    Raises: `PiecesDontFit`.
+    Raises: `PiecesDontFit`, `ValueError` if no aggregate has that size.
     """
     if size_bytes < AGGREGATE_BYTES_MIN or size_bytes & (size_bytes - 1):
         raise ValueError("an aggregate is a power of two of at least 512 bytes")

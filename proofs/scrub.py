@@ -20,6 +20,10 @@ _CHUNK_PARENTS: Final = 1 << 13
 """Of a step, over twice as many children: 768 KiB are read at a time."""
 
 
+SCRUBBED_PER_BYTE: Final = 3
+"""Of a replica: it and the rows above it once as children, once those rows as parents."""
+
+
 @dataclass(frozen=True, slots=True)
 class Damage:
     """Bytes of one file that are not what was written, or can't be read."""

@@ -25,8 +25,8 @@ from proofs import registry
 from proofs.parameters import ProofParameters
 from proofs.piece import CommPHasher, PieceCommitment, layout
 from proofs.post import WindowStatement
-from proofs.scrub import scrub
-from proofs.sealed import MANIFEST, drop_proving_cache, find_manifest, replace_file
+from proofs.scrub import SCRUBBED_PER_BYTE, scrub
+from proofs.sealed import MANIFEST, REPLICA, drop_proving_cache, find_manifest, replace_file
 from provider.blocks import free_blocks
 
 DAMAGE: Final = "damage.json"
@@ -112,6 +112,11 @@ class SectorDisk:
         """Return the sectors whose replicas are whole, or once were."""
         manifests = self._folder.glob(f"sectors/*/replica/{MANIFEST}")
         return tuple(sorted(SectorNumber(int(path.parents[1].name)) for path in manifests))
+
+    def scrub_bytes(self, number: SectorNumber) -> int:
+        """Return how much a scrub of a sealed sector reads; 0 if it is gone."""
+        replica = self.replica_folder(number) / REPLICA
+        return SCRUBBED_PER_BYTE * replica.stat().st_size if replica.exists() else 0
 
     async def scrub(
         self, number: SectorNumber, *, bytes_per_second: int, report: Callable[[int], None]

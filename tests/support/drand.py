@@ -1,7 +1,7 @@
 """Rounds that drand's quicknet published, and servers on loopback that publish them, or lie."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -11,7 +11,7 @@ from litestar import Litestar, Response, get
 from litestar.params import FromPath
 
 from chain.http import serving
-from proofs.drand import QUICKNET, Round
+from proofs.drand import QUICKNET, DrandChain, Round
 
 PUBLISHED: Final = {
     number: Round(number, bytes.fromhex(signature))
@@ -36,10 +36,10 @@ class Manner(Enum):
     SILENT = auto()
     BROKEN = auto()
     STALE = auto()
-    """Serves round 1000 whatever it is asked for."""
+    """Serves its oldest round whatever it is asked for."""
 
     STALE_AND_LYING = auto()
-    """Serves round 1000's signature as that of the round it is asked for."""
+    """Serves its oldest signature as that of the round it is asked for."""
 
     OTHER_RANDOMNESS = auto()
     CHATTERING = auto()
@@ -53,6 +53,7 @@ class Source:
     """A server that publishes rounds in its manner."""
 
     manner: Manner
+    rounds: Mapping[int, Round]
     asked: list[int] = field(default_factory=list)
     url: str = ""
 
@@ -68,9 +69,9 @@ class Source:
             return Response("[" + "0," * 1_000_000 + "0]")
         if self.manner is Manner.GIBBERISH:
             return Response('{"round": "soon"}')
-        if number not in PUBLISHED:
+        if number not in self.rounds:
             return Response({"error": "not yet"}, status_code=404)
-        honest, first = json_of(PUBLISHED[number]), json_of(PUBLISHED[1000])
+        honest, first = json_of(self.rounds[number]), json_of(self.rounds[min(self.rounds)])
         if self.manner is Manner.STALE:
             return Response(first)
         if self.manner is Manner.STALE_AND_LYING:
@@ -81,19 +82,23 @@ class Source:
 
 
 def json_of(published: Round) -> dict[str, Any]:
+    chained = {"previous_signature": published.previous_signature.hex()}
     return {
         "round": published.number,
         "randomness": published.randomness.hex(),
         "signature": published.signature.hex(),
+        **(chained if published.previous_signature else {}),
     }
 
 
 @asynccontextmanager
-async def source_of(manner: Manner) -> AsyncIterator[Source]:
+async def source_of(
+    manner: Manner, chain: DrandChain = QUICKNET, rounds: Mapping[int, Round] = PUBLISHED
+) -> AsyncIterator[Source]:
     """Serve rounds on loopback while the context is open."""
-    source = Source(manner)
+    source = Source(manner, rounds)
 
-    @get(f"/{QUICKNET.chain_hash.hex()}/public/{{number:int}}")
+    @get(f"/{chain.chain_hash.hex()}/public/{{number:int}}")
     async def public(number: FromPath[int]) -> Response[Any]:
         return await source.answer(number)
 

@@ -7,8 +7,9 @@ from contextlib import AsyncExitStack
 import pytest
 
 from chain.drand import DrandClient, RoundUnavailable
-from proofs.drand import QUICKNET
+from proofs.drand import QUICKNET, DrandChain, Round, Scheme
 from tests.support.drand import PUBLISHED, Manner, Source, source_of
+from tests.support.vectors import foreign
 
 BAD = [manner for manner in Manner if manner is not Manner.HONEST]
 UNREACHABLE = "http://127.0.0.1:9"
@@ -30,6 +31,24 @@ async def test_a_source_gives_the_rounds_it_published() -> None:
             assert await client.round(number) == published
         with pytest.raises(RoundUnavailable, match="404"):
             await client.round(1003)
+
+
+async def test_chained_rounds_come_with_the_signature_before_them() -> None:
+    for case in foreign("drand.json")["vectors"]:
+        key = bytes.fromhex(case["public_key"])
+        chain = DrandChain(bytes(32), Scheme(case["scheme"]), key, 0, 30)
+        before = bytes.fromhex(case.get("previous_signature", ""))
+        published = Round(case["round"], bytes.fromhex(case["signature"]), before)
+        rounds = {published.number: published}
+        async with (
+            source_of(Manner.HONEST, chain, rounds) as source,
+            DrandClient(chain, [source.url]) as client,
+        ):
+            if case["valid"]:
+                assert await client.round(published.number) == published
+            else:
+                with pytest.raises(RoundUnavailable, match="did not sign"):
+                    await client.round(published.number)
 
 
 @pytest.mark.parametrize("manner", BAD)

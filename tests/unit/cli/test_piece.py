@@ -66,6 +66,17 @@ def test_either_name_gives_the_other() -> None:
         assert answer(by_v1)["piece_cid_v2"] == case["piece_cid_v2"]
 
 
+def test_an_aggregate_and_its_inclusion_proofs_are_those_of_the_vectors() -> None:
+    [case] = own("commp.json")["aggregates"]
+    words = ["piece", "aggregate", *case["piece_links"], "--size", "1MiB", "--json"]
+    result = RUN.invoke(app, words)
+    assert result.exit_code == 0, result.output
+    pieces, total = map(json.loads, result.stdout.splitlines())
+    assert total["piece_cid_v2"] == case["aggregate"]
+    found = {piece["piece_cid_v2"]: piece["inclusion"] for piece in pieces["pieces"]}
+    assert found == {piece["piece"]: piece["proof"] for piece in case["inclusion"]}
+
+
 @pytest.mark.parametrize(
     ("words", "exit_code"),
     [
@@ -75,6 +86,10 @@ def test_either_name_gives_the_other() -> None:
         (["cid", PRNG[0]["piece_cid_v2"], "--payload-bytes", "7"], USAGE),
         (["cid", "bafkqaaa"], VERIFICATION_FAILED),
         (["cid", "not a cid"], USAGE),
+        (["aggregate", PRNG[0]["piece_cid_v2"], "--size", "128"], USAGE),
+        (["aggregate", PRNG[0]["piece_cid_v2"], "--size", "3MiB"], USAGE),
+        (["aggregate", PRNG[-1]["piece_cid_v2"], "--size", "512"], USAGE),
+        (["aggregate", PRNG[0]["piece_cid_v1"], "--size", "1MiB"], USAGE),
     ],
 )
 def test_what_names_no_piece_is_refused(words: list[str], exit_code: int) -> None:
