@@ -126,7 +126,6 @@ async def _tell_ledger(
 ) -> None:
     """Sign and send a message, and tell once it is in a block."""
     from chain.sender import Sender
-
     from client.session import WALLET_NAME, open_ledger
     from client.wallet import load_wallet
 
