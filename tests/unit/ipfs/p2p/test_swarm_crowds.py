@@ -142,7 +142,7 @@ async def test_a_peer_that_resets_what_it_opens_over_and_over_is_cut_off() -> No
 
 
 async def test_a_trickle_is_cut_where_a_time_is_set_and_lives_where_none_is() -> None:
-    limits = NetworkLimits(handshake_seconds=0.3, negotiation_seconds=0.3, keepalive_seconds=0.2)
+    limits = NetworkLimits(handshake_seconds=1.0, negotiation_seconds=0.5, keepalive_seconds=0.2)
     async with running_host(limits) as host:
         async with raw_peer(host.addresses[0]) as slow:
             hearing = asyncio.create_task(slow.hear_to_end())
