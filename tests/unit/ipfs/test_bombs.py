@@ -142,6 +142,9 @@ def test_what_does_not_fit_is_refused_before_the_disk_is_full(out: Path) -> None
 
 def test_parts_without_bytes_are_not_followed() -> None:
     assert list(read_range(store, repeated(60, 2, 0))) == []
+    empty = PBLink(repeated(60, 2, 0), "", 1)
+    header = Header(NodeType.FILE, b"x", 1, (0, 0))
+    assert list(read_range(store, put(header, empty, empty))) == [b"x"]
 
 
 def test_a_dag_is_walked_once_and_only_so_deep() -> None:
@@ -172,6 +175,12 @@ def test_a_shard_cannot_be_linked_twice() -> None:
     assert isinstance(twice, Shard)
     with pytest.raises(MalformedBytes, match="wrong bucket"):
         run(entries_of(twice), store.get)
+
+
+def test_a_bucket_is_taken_once() -> None:
+    header = Header(NodeType.HAMT_SHARD, b"\1", hash_type=HASH_MURMUR3_X64_64, fanout=256)
+    with pytest.raises(MalformedBytes, match="not those of the bits"):
+        read_node(store.get(put(header, PBLink(leaf(1), "00a", 1), PBLink(leaf(1), "00b", 1))))
 
 
 @pytest.mark.parametrize("below", ["an empty shard", "a folder", "a file", "another fanout"])

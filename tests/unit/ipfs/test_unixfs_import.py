@@ -217,6 +217,36 @@ def test_what_the_store_refuses_is_not_imported(size_bytes: int, tmp_path: Path)
         import_path(tmp_path / "file", Full())
 
 
+class FullAtFirst(MemoryBlockstore):
+    """Fails one put only, as a disk does where room is made a moment later."""
+
+    has_failed = False
+
+    def put(self, blocks: Any) -> None:
+        if not self.has_failed:
+            self.has_failed = True
+            raise OSError(errno.ENOSPC, "no space left")
+        super().put(blocks)
+
+
+def test_a_put_that_fails_beside_the_import_fails_it(tmp_path: Path) -> None:
+    with (tmp_path / "file").open("wb") as file:
+        file.truncate(60 << 20)
+    with pytest.raises(OSError, match="no space"):
+        import_path(tmp_path / "file", FullAtFirst())
+
+
+COLLIDING = ("a name of exactly thirty-two b..", "3=68B_jj^OPLtF9X_;75Lu65;WuEgFG;")
+
+
+def test_names_that_no_shard_tells_apart_are_refused() -> None:
+    importer = Importer(Forgotten(), ImportSettings(directory_bytes_max=0))
+    child = importer.add_file(io.BytesIO(b""))
+    importer.add_directory([(COLLIDING[0], child), ("another", child)])
+    with pytest.raises(EntryUnsupported, match="its hash"):
+        importer.add_directory((name, child) for name in COLLIDING)
+
+
 def test_an_import_that_keeps_nothing_tells_the_cid(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(content(3_000_000))
     kept = import_path(tmp_path / "file", MemoryBlockstore())
