@@ -85,9 +85,15 @@ def _check(
         return Checked(0, (_damage(name, first, 2 * parent_count, f"can't be checked: {error}"),))
     computed = np.empty_like(parents)
     kernels.level().hash_pairs(children, computed)
-    wrong = np.flatnonzero((computed != parents).any(axis=1))
-    reason = "does not hash to the node above"
-    damages = tuple([_damage(name, first + 2 * int(pair), 2, reason) for pair in wrong])
+    is_wrong = (computed != parents).any(axis=1)
+    # Where runs of wrong pairs begin and end: a lost region is one damage, not a million.
+    edges = np.flatnonzero(np.diff(is_wrong, prepend=False, append=False)).tolist()
+    damages = tuple(
+        [
+            _damage(name, first + 2 * start, 2 * (end - start), "does not hash to the node above")
+            for start, end in zip(edges[::2], edges[1::2], strict=True)
+        ]
+    )
     return Checked(children.nbytes + parents.nbytes, damages)
 
 

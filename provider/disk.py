@@ -30,6 +30,8 @@ from proofs.sealed import MANIFEST, REPLICA, drop_proving_cache, find_manifest, 
 from provider.blocks import free_blocks
 
 DAMAGE: Final = "damage.json"
+DAMAGES_TOLD_MAX: Final = 100
+"""Of one sector; of a disk that fails everywhere there could be millions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,14 +131,18 @@ class SectorDisk:
         """
         folder, loop = self.replica_folder(number), asyncio.get_running_loop()
         begun, read_bytes, steps = loop.time(), 0, scrub(folder)
-        found: list[str] = []
+        found, untold = list[str](), 0
         while (checked := await asyncio.to_thread(next, steps, None)) is not None:
-            found += map(str, checked.damages)
+            room = DAMAGES_TOLD_MAX - len(found)
+            found += map(str, checked.damages[:room])
+            untold += len(checked.damages[room:])
             read_bytes += checked.read_bytes
             report(checked.read_bytes)
             await asyncio.sleep(max(0.0, begun + read_bytes / bytes_per_second - loop.time()))
         if not (folder / MANIFEST).exists():
             return ()
+        if untold:
+            found.append(f"and {untold} places more")
         note = self._sector_folder(number) / DAMAGE
         if found:
             await asyncio.to_thread(replace_file, note, json.dumps(found, indent=2))

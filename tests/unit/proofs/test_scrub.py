@@ -54,6 +54,16 @@ def test_one_flipped_bit_is_found_where_it_is(sector: SealedSector, name: str) -
     assert not damages_of(sector.folder)
 
 
+def test_a_lost_region_is_told_as_one(sector: SealedSector) -> None:
+    path = sector.folder / REPLICA
+    whole = path.read_bytes()
+    for start, end in ((0, 2048), (512, 1024), (0, 64), (1984, 2048)):
+        path.write_bytes(whole[:start] + bytes(end - start) + whole[end:])
+        [damage] = damages_of(sector.folder)
+        assert (damage.file, damage.start_byte, damage.end_byte) == (REPLICA, start, end)
+    path.write_bytes(whole)
+
+
 def test_what_passes_is_proven_and_what_would_fail_is_found(sector: SealedSector) -> None:
     """A scrub misses nothing that a window could find."""
     path, window = sector.folder / REPLICA, sector.window_statement()

@@ -53,6 +53,18 @@ async def test_damage_is_remembered_until_a_scrub_finds_none(tmp_path: Path) -> 
     assert await disk.damages() == {}
 
 
+async def test_a_disk_that_fails_everywhere_is_told_in_few_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("provider.disk.DAMAGES_TOLD_MAX", 3)
+    disk = sectors_in(tmp_path, 0)
+    for at in range(0, 2048, 256):
+        flip_bit(disk.replica_folder(SectorNumber(0)) / REPLICA, at)
+    *told, rest = await scrubbed(disk, 0)
+    assert len(told) == 3
+    assert rest == "and 5 places more"
+
+
 async def test_a_sector_cleared_meanwhile_is_not_damaged(tmp_path: Path) -> None:
     disk = sectors_in(tmp_path, 0)
     cleared = disk.replica_folder(SectorNumber(0))
