@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from cli import client, deals, demo, exits, ipfs, ledger, piece, provider, wallet
+from cli import client, deals, demo, exits, gateway, ipfs, ledger, piece, provider, wallet
 from cli.render import JsonFlag, Output, set_verbosity
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app.command("quote")(client.quote)
 app.command("store")(client.store)
 app.command("retrieve")(client.retrieve)
 app.command("verdict")(client.verdict)
+app.command("gateway")(gateway.gateway)
 app.add_typer(deals.app, name="deals")
 app.add_typer(wallet.app, name="wallet")
 app.add_typer(provider.app, name="provider")

@@ -1,14 +1,18 @@
 """What the operator of a provider may set: `provider.toml`."""
 
+from ipaddress import ip_address
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from chain.amount import parse_amount
 from chain.config import AddressText, PeerAddressText, Settings
 from chain.policy import POLICIES, Policy
 from chain.units import Atto
+from ipfs.cid import CID
+from ipfs.errors import MalformedBytes
 from ipfs.kad.parameters import LAN_PROTOCOL_ID
+from ipfs.p2p.multiaddr import Multiaddr
 from proofs.parameters import ProofType
 from proofs.piece import PIECE_BYTES_MIN
 from proofs.registry import parameters_of
@@ -21,6 +25,28 @@ def _amount(value: object) -> object:
 
 Amount = Annotated[Atto, BeforeValidator(_amount)]
 """Tokens as `"12.5"`, or `"17 atto"`; a bare number is atto."""
+
+
+def _ip(text: str) -> str:
+    ip_address(text)
+    return text
+
+
+def _http_address(text: str) -> str:
+    if Multiaddr.parse(text).http_url is None:
+        raise ValueError(f"{text!r} is no HTTP server's address: /dns4/…/tcp/443/tls/http")
+    return text
+
+
+def _cid(text: str) -> str:
+    try:
+        return str(CID.parse(text))
+    except MalformedBytes as error:
+        raise ValueError(f"{text!r} is no CID: {error}") from error
+
+
+HttpAddressText = Annotated[AddressText, AfterValidator(_http_address)]
+"""A multiaddr that ends in `/http`, `/tls/http` or `/https`."""
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -48,6 +74,21 @@ class ProviderConfig(Settings):
 
     api_allowed_hosts: tuple[str, ...] = ()
     """Names under which browsers may reach it, besides loopback and `api_host`."""
+
+    gateway_host: Annotated[str, AfterValidator(_ip)] = "127.0.0.1"
+    """The IP address on which blocks are served over HTTP."""
+
+    gateway_port: Annotated[int, Field(ge=0, le=65_535)] = 0
+    """0: any that is free."""
+
+    gateway_allowed_hosts: tuple[str, ...] = ()
+    """Names under which browsers may reach it, besides loopback and those announced."""
+
+    gateway_announce: tuple[HttpAddressText, ...] = ()
+    """Where the gateway is reached, if that is not where it listens (NAT, TLS in front of it)."""
+
+    gateway_denied: tuple[Annotated[str, AfterValidator(_cid)], ...] = ()
+    """CIDs that the gateway does not serve, whatever the path to them."""
 
     proof_type: ProofType | None = None
     """The kind of sector to seal; None: the network's own choice of it."""

@@ -34,6 +34,7 @@ from provider.disk import SectorDisk
 from provider.duties import FetchPiece, ProveCommit, Seal
 from provider.enrolment import Applicant, enrol
 from provider.facts import FactsReader
+from provider.gateway import serving_blocks
 from provider.keys import ProviderKeys, load_keys
 from provider.node import ProviderNode
 from provider.roster import Roster
@@ -77,6 +78,8 @@ class Surroundings:
     sealing: SealingPool
     store: ProviderStore
     disk: SectorDisk
+    gateways: tuple[Multiaddr, ...] = ()
+    """Where our blocks are served over HTTP, to be registered with where we are dialled."""
 
 
 class DealClients:
@@ -136,7 +139,7 @@ async def open_node(
         owner=owner,
         worker=worker,
         peer_id=str(around.host.peer_id),
-        addresses=tuple(map(str, around.host.addresses)),
+        addresses=tuple(map(str, (*around.gateways, *around.host.addresses))),
         draws_faucet=config.draws_faucet,
     )
     provider = await enrol(applicant, ledger, policy)
@@ -222,6 +225,7 @@ async def _surroundings(
                 announce=[Multiaddr.parse(address) for address in config.announce],
             ) as host,
             Bitswap(host, blocks, upload_limit=limit) as bitswap,
+            serving_blocks(bitswap, config) as gateways,
         ):
             routing = Kademlia(host, protocol_id=config.kad_protocol_id)
             yield (
@@ -234,6 +238,7 @@ async def _surroundings(
                     sealing=sealing,
                     store=store,
                     disk=SectorDisk(folder),
+                    gateways=gateways,
                 ),
                 routing,
             )

@@ -19,8 +19,8 @@ from ipfs.unixfs.tree import entries_of
 
 _INDEX = "index.html"
 
-FileBody = Callable[[CID, GatewayRequest, range], AsyncGenerator[bytes, None]]
-"""Yields a range of a file, however long it takes."""
+FileBody = Callable[["Found", CID, range], AsyncGenerator[bytes, None]]
+"""Yields a range of a file that a path led to, however long it takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +212,7 @@ def _file(found: Found, cid: CID, file: File, name: str, file_body: FileBody) ->
     status, ranged, chosen = _ranged(found.request, named, file.size_bytes)
     if not file.parts:
         return Answer(status, ranged, file.data[chosen.start : chosen.stop])
-    return Answer(status, ranged, rest=file_body(cid, found.request, chosen))
+    return Answer(status, ranged, rest=file_body(found, cid, chosen))
 
 
 def _ranged(

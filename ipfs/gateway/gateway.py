@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from http import HTTPStatus
-from typing import Final, Protocol
+from typing import Final
 
 from ipfs.bitswap.session import BlockUnavailable
 from ipfs.blockstore import BlockNotFound
@@ -36,25 +36,20 @@ from ipfs.gateway.pathing import follow
 from ipfs.gateway.request import ContentPath, GatewayRequest
 from ipfs.gateway.supply import Blocks, Supply
 from ipfs.ipns import IpnsRecord
+from ipfs.naming import resolve
 from ipfs.p2p.peer_id import PeerId
 from ipfs.plan import fetch
+from ipfs.routing import ValueRouting
 from ipfs.unixfs.ranges import RangeReader
 
 NAMES_MAX: Final = 8
 """Names that lead to names, before one leads to content."""
 
 
-class Names(Protocol):
-    """Finds what IPNS names point at."""
-
-    async def find(self, name: PeerId) -> IpnsRecord | None:
-        """Return the newest record of a name, None if there is none."""
-
-
 class Gateway:
     """The trustless and the path gateway over a supply of blocks.
 
-    names:   where IPNS names are looked up; None: nowhere
+    names:   where records of IPNS names are looked up; None: nowhere
     denied:  multihashes that are not served, whatever the path to them
     now_ns:  the clock, nanoseconds since 1970, that records expire by
     """
@@ -64,7 +59,7 @@ class Gateway:
         supply: Supply,
         *,
         now_ns: Callable[[], int],
-        names: Names | None = None,
+        names: ValueRouting | None = None,
         denied: Collection[bytes] = (),
     ) -> None:
         self._supply = supply
@@ -121,13 +116,14 @@ class Gateway:
         raise ContentNotFound(f"names that lead to names, more than {NAMES_MAX} times")
 
     async def _find(self, name: PeerId) -> IpnsRecord:
-        record = None if self._names is None else await self._names.find(name)
-        if record is None:
-            raise ContentNotFound(f"no record of {name.to_cid_text()} was found")
+        if self._names is None:
+            raise ContentNotFound("names are not looked up by this gateway")
         try:
-            record.verify(name, now_ns=self._now_ns())
+            record = await resolve(self._names, name, now_ns=self._now_ns())
         except PeerError as error:
             raise ContentNotFound(f"no good record of the name: {error}") from error
+        if record is None:
+            raise ContentNotFound(f"no record of {name.to_cid_text()} was found")
         return record
 
     def _seconds_left(self, record: IpnsRecord) -> int:
@@ -169,9 +165,9 @@ class Gateway:
                 yield data
 
     async def _file_body(
-        self, cid: CID, request: GatewayRequest, chosen: range
+        self, found: Found, cid: CID, chosen: range
     ) -> AsyncGenerator[bytes, None]:
-        with self._opened(cid, request) as blocks:
+        with self._opened(found.cids[0], found.request) as blocks:
             reader = RangeReader(cid, chosen.start, chosen.stop)
             while wanted := reader.wanted(AHEAD_BLOCKS):
                 if data := reader.receive(await blocks.get(wanted[0], wanted[1:])):

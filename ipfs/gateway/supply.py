@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Final
 
+from ipfs.bitswap.session import BlockUnavailable
 from ipfs.block import Block
 from ipfs.blockstore import BlockNotFound
 from ipfs.cid import CID
@@ -80,6 +81,7 @@ class Blocks:
         self._fetch: BlockFetch | None = None
         self._arrived: dict[CID, Block] = {}
         self._wanted: set[CID] = set()
+        self._sought: set[CID] = set()
 
     async def get(self, cid: CID, ahead: Sequence[CID] = ()) -> Block:
         """Return a block.
@@ -101,18 +103,32 @@ class Blocks:
         if self._fetch is None:
             exchange, idle_s = self._supply.exchange, self._supply.idle_timeout_s
             self._fetch = self._fetching.enter_context(exchange.fetch(idle_timeout_s=idle_s))
-            self._fetch.seek(routing.find_providers(self._root))
+            self._seek(self._fetch, self._root, routing)
         stored = await self._supply.exchange.sizes_bytes(ahead)
         wants = [one for one in dict.fromkeys((cid, *ahead)) if self._is_missing(one)]
         wants = [one for one in wants if one not in stored]
         self._wanted.update(wants)
         self._fetch.want(wants)
         while cid in self._wanted:
-            for block in await self._fetch.receive():
+            for block in await self._received(self._fetch, routing):
                 self._wanted.discard(block.cid)
                 self._arrived[block.cid] = block
                 self._supply.remember(block)
         return self._arrived.pop(cid)
+
+    async def _received(self, fetch: BlockFetch, routing: Routing) -> list[Block]:
+        """Receive blocks; whoever provides the root may lack one that others provide."""
+        while True:
+            try:
+                return await fetch.receive()
+            except BlockUnavailable as error:
+                if error.cid in self._sought:
+                    raise
+                self._seek(fetch, error.cid, routing)
+
+    def _seek(self, fetch: BlockFetch, cid: CID, routing: Routing) -> None:
+        self._sought.add(cid)
+        fetch.seek(routing.find_providers(cid))
 
     def _is_missing(self, cid: CID) -> bool:
         is_here = cid in self._arrived or self._supply.cached(cid) is not None

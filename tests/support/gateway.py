@@ -15,10 +15,10 @@ from ipfs.blockstore import Blockstore
 from ipfs.car import CarReader
 from ipfs.cid import CID
 from ipfs.gateway.api import REQUESTS_MAX, create_app
-from ipfs.gateway.gateway import Gateway, Names
+from ipfs.gateway.gateway import Gateway
 from ipfs.gateway.supply import Supply
 from ipfs.p2p.memory import MemoryNetwork
-from ipfs.routing import Routing
+from ipfs.routing import Routing, ValueRouting
 from ipfs.unixfs.disk import import_path
 from ipfs.unixfs.profiles import UNIXFS_V1_2025, ImportSettings
 from tests.support.vectors import foreign_path
@@ -54,7 +54,7 @@ async def gateway_over(
     *,
     routing: Routing | None = None,
     network: MemoryNetwork | None = None,
-    names: Names | None = None,
+    names: ValueRouting | None = None,
     denied: Collection[bytes] = (),
     requests_max: int = REQUESTS_MAX,
 ) -> AsyncIterator[httpx.AsyncClient]:

@@ -1,7 +1,7 @@
 """Files and folders over real HTTP, as a browser would ask for them."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -15,13 +15,14 @@ from ipfs.blockstore import MemoryBlockstore
 from ipfs.cid import CID, Codec
 from ipfs.dag_pb import PBLink, PBNode
 from ipfs.gateway.headers import IMMUTABLE
-from ipfs.ipns import IpnsRecord, validity_at
+from ipfs.host import PeerAddress
+from ipfs.ipns import IpnsRecord, routing_key, validity_at
 from ipfs.p2p.memory import MemoryNetwork
 from ipfs.p2p.peer_id import Identity, PeerId
 from ipfs.unixfs.chunker import FixedSize
 from ipfs.unixfs.header import Header, NodeType
 from ipfs.unixfs.profiles import UNIXFS_V1_2025
-from tests.support.bitswap import ScriptedPeer, node, silent, until, where
+from tests.support.bitswap import ScriptedPeer, node, silent, store_of, until, where
 from tests.support.client_town import Gossip
 from tests.support.gateway import NOW_NS, add_fixture, add_folder, gateway_over, raw_status
 
@@ -275,13 +276,16 @@ async def test_any_page_may_read(store: MemoryBlockstore, root: CID) -> None:
 
 
 class Records:
-    """Names with the records that a test gives them."""
+    """A routing that keeps the records that a test gives it, good ones or not."""
 
     def __init__(self, records: dict[PeerId, IpnsRecord]) -> None:
-        self._records = records
+        self._values = {routing_key(name): record.encode() for name, record in records.items()}
 
-    async def find(self, name: PeerId) -> IpnsRecord | None:
-        return self._records.get(name)
+    async def put_value(self, key: bytes, value: bytes) -> int:
+        return 0
+
+    async def get_value(self, key: bytes) -> bytes | None:
+        return self._values.get(key)
 
 
 def record_of(owner: Identity, path: str, *, seconds: int) -> IpnsRecord:
@@ -353,6 +357,43 @@ async def test_what_is_not_stored_is_fetched_and_only_if_cached_forbids_that(
         assert len(car.content) > len(BIG)
         assert (await client.get(url, headers=only)).status_code == 200
         assert not list(here), "visitors can't fill the disk"
+
+
+class Signposts(Gossip):
+    """A routing that knows who has one CID, and of no other."""
+
+    def __init__(self, cid: CID, *peers: PeerAddress) -> None:
+        super().__init__(*peers)
+        self._cid = cid
+
+    async def find_providers(self, cid: CID, *, count_max: int = 20) -> AsyncIterator[PeerAddress]:
+        if cid == self._cid:
+            async for peer in super().find_providers(cid, count_max=count_max):
+                yield peer
+
+
+async def test_who_provides_the_root_is_asked_for_what_is_below_it(
+    store: MemoryBlockstore, root: CID
+) -> None:
+    async with MemoryNetwork() as network, node(network, map(store.get, store)) as (host, _, _):
+        signposts = Signposts(root, where(host))
+        async with gateway_over(MemoryBlockstore(), network=network, routing=signposts) as client:
+            assert (await client.get(f"/ipfs/{root}/big.bin")).content == BIG
+
+
+async def test_a_block_that_the_roots_provider_lacks_is_looked_for_by_itself(
+    store: MemoryBlockstore, root: CID
+) -> None:
+    [first] = [cid for cid in store if store.get(cid).data == BIG[:1000]]
+    rest = [store.get(cid) for cid in store if cid != first]
+    async with (
+        MemoryNetwork() as network,
+        node(network, [store.get(first)]) as (host, _, _),
+        gateway_over(
+            store_of(rest), network=network, routing=Signposts(first, where(host))
+        ) as client,
+    ):
+        assert (await client.get(f"/ipfs/{root}/big.bin")).content == BIG
 
 
 async def test_what_nobody_gives_may_be_asked_for_again(store: MemoryBlockstore) -> None:

@@ -1,0 +1,46 @@
+"""`holdfast gateway` as a process: what another one provides, for anybody with HTTP."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import httpx
+
+from ipfs.kad.stream import Kademlia, Mode
+from ipfs.p2p.multiaddr import Multiaddr
+from ipfs.p2p.peer_id import Identity
+from ipfs.p2p.swarm import Swarm
+from tests.support.holdfast import User
+
+
+async def test_a_gateway_fetches_what_a_visitor_asks_for(tmp_path: Path) -> None:
+    async with Swarm(
+        Identity.generate(), listen=[Multiaddr.parse("/ip4/127.0.0.1/tcp/0")]
+    ) as server:
+        Kademlia(server, mode=Mode.SERVER)
+        meeting_point = f"{server.addresses[0]}/p2p/{server.peer_id}"
+        await asyncio.to_thread(story, tmp_path, meeting_point)
+
+
+def story(folder: Path, meeting_point: str) -> None:
+    alice, bob = User(folder / "alice"), User(folder / "bob")
+    (folder / "site").mkdir()
+    big = os.urandom(3_000_000)
+    (folder / "site" / "big").write_bytes(big)
+    (folder / "site" / "index.html").write_bytes(b"<h1>hello</h1>")
+    root = alice.says("ipfs", "add", str(folder / "site")).result["cid"]
+    via = ("--peer", meeting_point)
+    with (
+        alice.runs("ipfs", "provide", root, *via),
+        bob.runs("gateway", "--port", "0", *via) as gateway,
+        httpx.Client(base_url=gateway.ready["url"], trust_env=False, timeout=60) as http,
+    ):
+        assert http.get(f"/ipfs/{root}/").text == "<h1>hello</h1>"
+        assert http.get(f"/ipfs/{root}/big").content == big
+        only = {"Cache-Control": "only-if-cached"}
+        assert http.get(f"/ipfs/{root}/big", headers=only).status_code == 200
+        assert gateway.end(signal.SIGTERM) == 143
+    with bob.runs("gateway", "--port", "0", "--no-fetch", *via) as gateway:
+        url = gateway.ready["url"]
+        assert httpx.get(f"{url}/ipfs/{root}/", trust_env=False).status_code == 404
