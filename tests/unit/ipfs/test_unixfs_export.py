@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ipfs import protobuf
 from ipfs.block import Block
 from ipfs.blockstore import BlockNotFound, MemoryBlockstore
 from ipfs.cid import CID, Codec, HashCode
@@ -341,3 +342,17 @@ def test_other_codecs_are_no_files(codec: Codec, store: MemoryBlockstore, out: P
     store.put([block])
     with pytest.raises(PeerError):
         export(store, block.cid, out)
+
+
+@pytest.mark.parametrize(
+    "mtime",
+    [
+        protobuf.encode_fixed32_field(2, 10**9),
+        protobuf.encode_varint_field(2, 1),
+        protobuf.encode_bytes_field(1, b""),
+        protobuf.encode_varint_field(3, 1),
+    ],
+)
+def test_a_time_that_is_none_is_refused(mtime: bytes) -> None:
+    with pytest.raises(MalformedBytes):
+        Header.decode(Header(NodeType.FILE).encode() + protobuf.encode_bytes_field(8, mtime))
