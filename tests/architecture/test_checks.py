@@ -13,7 +13,7 @@ BIN = Path(sys.executable).parent
 @pytest.mark.parametrize(
     "command",
     [
-        pytest.param(("ruff", "check"), id="ruff check"),
+        pytest.param(("ruff", "check", "--no-cache"), id="ruff check"),
         pytest.param(("ruff", "format", "--check"), id="ruff format"),
         pytest.param(("mypy",), id="mypy --strict"),
         pytest.param(("lint-imports",), id="import contracts"),

@@ -252,7 +252,7 @@ async def test_the_ledger_goes_away_and_comes_back(tmp_path: Path) -> None:
         cuts = CutAt(place, client, {Stage.ACCEPTED, Stage.RESERVED, Stage.PUBLISHED})
         result = await stored(client, prepared, agreed, cuts)
         assert keepers(result) == [provider.id]
-        assert not cuts.to_come, "it went away each time"
+        assert cuts.to_come <= {Stage.PUBLISHED}, "it went away; who is cut off may miss a stage"
         assert len(await place.ledger.deals()) == 1
         assert (await client.account()).locked_atto == await locked_by(place, client)
 
