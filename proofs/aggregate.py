@@ -103,8 +103,6 @@ def verify_aggregated(
     Raises: `ProofRejected`.
     """
     size_bytes = aggregated.padded_size_bytes
-    if size_bytes < AGGREGATE_BYTES_MIN or piece.padded_size_bytes >= size_bytes:
-        raise ProofRejected("no aggregate of this size holds such a piece")
     if proof.piece.leaf != piece.root:
         raise ProofRejected("the proof is another piece's")
     verify_inclusion(

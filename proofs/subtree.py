@@ -79,8 +79,6 @@ def verify_piece(
 
     Raises: `ProofRejected`.
     """
-    if piece.padded_size_bytes > sector_size_bytes:
-        raise ProofRejected("the piece is bigger than the sector")
     if proof.leaf != piece.root:
         raise ProofRejected("the proof is another piece's")
     leaf_count = sector_size_bytes // piece.padded_size_bytes

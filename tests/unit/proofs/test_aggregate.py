@@ -183,6 +183,39 @@ def test_a_piece_cannot_lie_over_the_index() -> None:
         verify_aggregated(forged, piece, PieceCommitment(tree.root, 2048, 2032))
 
 
+def test_an_index_that_lies_proves_nothing() -> None:
+    """It names a piece where another one lies: both paths hold, but not of the same piece."""
+    named, there = comm_p(some_payload("named", 100)), comm_p(some_payload("there", 100))
+    entry = build_rows(as_nodes(entry_bytes(named, 0)))[-1].tobytes()
+    tree = SparseTree(6, {(2, 0): there.root, (1, 28): entry})
+    whole = PieceCommitment(tree.root, 2048, 2032)
+    forged = AggregateInclusion(tree.prove(2, 0), tree.prove(1, 28))
+    for piece in (named, there):
+        with pytest.raises(ProofRejected):
+            verify_aggregated(forged, piece, whole)
+
+
+def test_no_aggregate_is_too_small_to_be_refused() -> None:
+    """Of less than 512 bytes the index leaves no room, whatever the paths say."""
+    piece = comm_p(b"x")
+    for height in (2, 3):
+        tree = SparseTree(height, {(2, 0): piece.root})
+        whole = PieceCommitment(tree.root, 32 << height, 1)
+        forged = AggregateInclusion(tree.prove(2, 0), tree.prove(2, 0))
+        with pytest.raises(ProofRejected):
+            verify_aggregated(forged, piece, whole)
+
+
+def test_a_proof_is_of_its_own_piece_only() -> None:
+    pieces = [comm_p(some_payload(str(at), 200)) for at in range(2)]
+    root, proof = comm_d(pieces, SECTOR_BYTES), prove_piece(pieces, 0, SECTOR_BYTES)
+    with pytest.raises(ProofRejected, match="another piece's"):
+        verify_piece(proof, pieces[1], comm_d=root, sector_size_bytes=SECTOR_BYTES)
+    bigger = replace(pieces[0], padded_size_bytes=2 * SECTOR_BYTES)
+    with pytest.raises(ProofRejected):
+        verify_piece(proof, bigger, comm_d=root, sector_size_bytes=SECTOR_BYTES)
+
+
 @given(sizes)
 def test_a_piece_is_proven_in_its_sector_from_commitments_alone(payload_sizes: list[int]) -> None:
     pieces = [comm_p(some_payload(str(at), size)) for at, size in enumerate(payload_sizes)]

@@ -4,7 +4,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from eth_typing import BLSPubkey
 from py_arkworks_bls12381 import G2Point
+from py_ecc import optimized_bls12_381
+from py_ecc.bls import g2_primitives
 
 from proofs import bls_arkworks, bls_py_ecc
 from proofs.drand import QUICKNET, DrandChain, Round, Scheme, verify_round
@@ -12,6 +15,7 @@ from proofs.errors import ProofRejected
 from tests.support.drand import PUBLISHED, RANDOMNESS_1000
 from tests.support.vectors import foreign
 
+CURVE: Any = optimized_bls12_381
 LIBRARIES = [bls_arkworks, bls_py_ecc]
 
 
@@ -103,6 +107,28 @@ def test_a_key_outside_the_subgroup_is_refused() -> None:
     assert not is_signed(
         replace(QUICKNET, public_key=point_outside_the_subgroup()), PUBLISHED[1000]
     )
+
+
+def outside_the_subgroup(signature: bytes) -> bytes:
+    """Return a signature plus a point of the cofactor's order, which no pairing tells apart."""
+    for x in range(1, 200):
+        compressed = (0b100 << 381) + x
+        try:
+            point = g2_primitives.pubkey_to_G1(BLSPubkey(compressed.to_bytes(48, "big")))
+        except ValueError:
+            continue
+        stray = CURVE.multiply(point, CURVE.curve_order)
+        if not CURVE.is_inf(stray):
+            honest = g2_primitives.pubkey_to_G1(BLSPubkey(signature))
+            return bytes(g2_primitives.G1_to_pubkey(CURVE.add(honest, stray)))
+    raise AssertionError("most points of G1's curve are outside the subgroup")
+
+
+@pytest.mark.usefixtures("library")
+def test_a_round_has_one_signature_only() -> None:
+    """With a second one that verifies, whoever publishes would choose the randomness."""
+    forged = replace(PUBLISHED[1000], signature=outside_the_subgroup(PUBLISHED[1000].signature))
+    assert not is_signed(QUICKNET, forged)
 
 
 def test_rounds_are_counted_from_one_as_drand_does() -> None:

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from chain.units import SectorNumber
 from cli.exits import OK, USAGE, VERIFICATION_FAILED
 from cli.main import app
-from proofs.sealed import MANIFEST, REPLICA
+from proofs.sealed import MANIFEST, REPLICA, TREE_R_LAST
 from provider.disk import SectorDisk
 from provider.node import ProviderNode
 from tests.support.provider_town import client_of, town
@@ -71,7 +71,7 @@ async def test_a_sector_cleared_meanwhile_is_not_damaged(tmp_path: Path) -> None
 
     def clear(_: int) -> None:
         (cleared / MANIFEST).unlink(missing_ok=True)
-        (cleared / REPLICA).unlink(missing_ok=True)
+        (cleared / TREE_R_LAST).unlink(missing_ok=True)
 
     found = await disk.scrub(SectorNumber(0), bytes_per_second=FAST, report=clear)
     assert found == ()
