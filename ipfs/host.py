@@ -122,6 +122,9 @@ class Host(Protocol):
     def known_addresses(self, peer_id: PeerId) -> tuple[Multiaddr, ...]:
         """Addresses learned for a peer: dialled, identified, or added."""
 
+    def remote_addresses(self, peer_id: PeerId) -> tuple[Multiaddr, ...]:
+        """Where the live connections of a peer come from or lead to, which it can't make up."""
+
     def add_addresses(self, peer: PeerAddress) -> None:
         """Remember where a peer may be reached."""
 

@@ -1,8 +1,8 @@
 """The walk towards a key: ask the nearest peers known for nearer ones, until nobody knows any."""
 
-from bisect import insort
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from itertools import islice
 
@@ -23,10 +23,20 @@ class _Stage(Enum):
 
 
 @dataclass(slots=True)
+class _Path:
+    """Whom the peers asked on one path have told of, by distance; how many are asked just now."""
+
+    distances: list[int] = field(default_factory=list)
+    in_flight: int = 0
+
+
+@dataclass(slots=True)
 class _Candidate:
     peer_id: PeerId
     addresses: dict[Multiaddr, None]
     stage: _Stage = _Stage.HEARD
+    path: _Path | None = None
+    """The one that it was asked on, which alone hears what it answers."""
 
     @property
     def peer(self) -> PeerAddress:
@@ -39,8 +49,11 @@ class Lookup:
         HEARD --next_peers()--> ASKED --answered()--> ANSWERED
                                       --failed()----> FAILED
 
-    Over once the `beta` nearest peers that have not failed have all answered, or `asks_max` were
-    asked. With beta = k a peer that nobody near the key knows is the only one that can be missed.
+    Walks several disjoint paths from different seeds: a liar misleads only the path that asked it
+    (S/Kademlia, 4.4), while who answered on one path need not be asked again on another.
+    Over once on every path the `beta` nearest peers that have not failed have all answered, or
+    `asks_max` were asked. With beta = k a peer that nobody near the key knows is the only one that
+    can be missed.
     """
 
     def __init__(
@@ -52,39 +65,47 @@ class Lookup:
         alpha: int,
         beta: int,
         asks_max: int,
+        paths: int = 1,
     ) -> None:
         self._target = target
         self._own = own
         self._alpha = alpha
         self._beta = beta
         self._asks_left = asks_max
-        self._in_flight = 0
         self._candidates: dict[int, _Candidate] = {}
-        self._distances: list[int] = []
-        self._hear(seeds)
+        self._paths = [_Path() for _ in range(paths)]
+        for index, seed in enumerate(seeds):
+            self._hear(self._paths[index % paths], [seed])
 
     @property
     def is_done(self) -> bool:
         """Whether there is nothing left to ask or to wait for."""
         if not self._asks_left and not self._in_flight:
             return True
-        return all(it.stage is _Stage.ANSWERED for it in islice(self._live(), self._beta))
+        return all(
+            candidate.stage is _Stage.ANSWERED
+            for path in self._paths
+            for candidate in islice(self._live(path.distances), self._beta)
+        )
 
     def next_peers(self) -> list[PeerAddress]:
         """Return whom to ask now; each must come back by `answered` or `failed`."""
-        places = min(self._alpha - self._in_flight, self._asks_left)
-        nearest = islice(self._live(), self._beta)
-        chosen = list(islice((it for it in nearest if it.stage is _Stage.HEARD), places))
-        for candidate in chosen:
-            candidate.stage = _Stage.ASKED
-        self._in_flight += len(chosen)
-        self._asks_left -= len(chosen)
-        return [candidate.peer for candidate in chosen]
+        chosen: list[PeerAddress] = []
+        while self._in_flight < self._alpha and self._asks_left:
+            for path in sorted(self._paths, key=lambda path: path.in_flight):
+                if (candidate := self._next_on(path)) is not None:
+                    break
+            else:
+                break
+            candidate.stage, candidate.path = _Stage.ASKED, path
+            path.in_flight += 1
+            self._asks_left -= 1
+            chosen.append(candidate.peer)
+        return chosen
 
     def answered(self, peer_id: PeerId, closer_peers: Iterable[PeerAddress]) -> None:
         """Take the answer of a peer that was asked."""
-        self._settle(peer_id, _Stage.ANSWERED)
-        self._hear(closer_peers)
+        self._hear(self._settle(peer_id, _Stage.ANSWERED), closer_peers)
 
     def failed(self, peer_id: PeerId) -> None:
         """Take note that a peer that was asked did not answer as it should."""
@@ -92,32 +113,42 @@ class Lookup:
 
     def closest(self, count_max: int) -> list[PeerAddress]:
         """Return the nearest peers that answered, nearest first."""
-        answered = (it.peer for it in self._live() if it.stage is _Stage.ANSWERED)
-        return list(islice(answered, count_max))
+        live = self._live(sorted(self._candidates))
+        return list(islice((it.peer for it in live if it.stage is _Stage.ANSWERED), count_max))
 
-    def _live(self) -> Iterator[_Candidate]:
-        for far in self._distances:
+    @property
+    def _in_flight(self) -> int:
+        return sum(path.in_flight for path in self._paths)
+
+    def _next_on(self, path: _Path) -> _Candidate | None:
+        nearest = islice(self._live(path.distances), self._beta)
+        return next((it for it in nearest if it.stage is _Stage.HEARD), None)
+
+    def _live(self, distances: Iterable[int]) -> Iterator[_Candidate]:
+        for far in distances:
             candidate = self._candidates[far]
             if candidate.stage is not _Stage.FAILED:
                 yield candidate
 
-    def _hear(self, peers: Iterable[PeerAddress]) -> None:
+    def _hear(self, path: _Path, peers: Iterable[PeerAddress]) -> None:
         for peer in peers:
             if peer.peer_id == self._own:
                 continue
             far = self._distance(peer.peer_id)
-            if far not in self._candidates:
-                self._candidates[far] = _Candidate(peer.peer_id, {})
-                insort(self._distances, far)
-            addresses = self._candidates[far].addresses
+            place = bisect_left(path.distances, far)
+            if path.distances[place : place + 1] != [far]:
+                path.distances.insert(place, far)
+            addresses = self._candidates.setdefault(far, _Candidate(peer.peer_id, {})).addresses
             room = ADDRESSES_MAX - len(addresses)
             addresses.update(dict.fromkeys(peer.addresses[: max(room, 0)]))
 
-    def _settle(self, peer_id: PeerId, stage: _Stage) -> None:
+    def _settle(self, peer_id: PeerId, stage: _Stage) -> _Path:
         candidate = self._candidates[self._distance(peer_id)]
         assert candidate.stage is _Stage.ASKED, "only who was asked answers"
+        assert candidate.path is not None, "who was asked was asked on a path"
         candidate.stage = stage
-        self._in_flight -= 1
+        candidate.path.in_flight -= 1
+        return candidate.path
 
     def _distance(self, peer_id: PeerId) -> int:
         return distance(self._target, key_of(peer_id.multihash))

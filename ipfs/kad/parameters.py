@@ -24,6 +24,9 @@ class KadParameters:
     """Closest peers that must have answered before a peer is said to be nowhere (go-libp2p-kad-dht,
     resiliency). What places or reads records asks all `k`."""
 
+    paths: int = 3
+    """Disjoint paths of one lookup (S/Kademlia, Baumgart and Mies 2007, d; more gain little)."""
+
     asks_max: int = 200
     """Peers that one lookup asks in all, so that a liar who always knows someone closer ends."""
 
@@ -63,9 +66,23 @@ class KadParameters:
     """Values found that end a search for the best (go-libp2p-kad-dht, IPNS quorum). Where fewer
     servers keep it, the search ends once the `k` nearest have answered."""
 
+    keys_per_provider_max: int = 10_000
+    """Records kept of one provider, so that one can't push out the others' with its own."""
+
+    newcomers_max: int = 64
+    """Peers that say to serve the DHT and wait to be asked for a first sign of life."""
+
+    peers_per_network_max: int = 3
+    """Peers of one /16 (IPv6: /32) in the table, so that one owner of addresses can't fill it
+    (go-libp2p-kad-dht, diversity filter; there an IPv6 network is an ASN)."""
+
+    peers_per_network_and_bucket_max: int = 2
+    """And in one bucket of it (same source)."""
+
     def __post_init__(self) -> None:
         assert 0 < self.beta <= self.k, "a lookup ends on some of the closest peers"
         assert 0 < self.alpha <= self.asks_max, "a lookup asks somebody"
+        assert self.paths > 0, "a lookup takes a path"
         assert self.republish_seconds < self.record_seconds, "announced before it is forgotten"
 
 

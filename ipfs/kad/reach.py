@@ -1,7 +1,8 @@
 """Which addresses mean the same to whoever hears them."""
 
 from collections.abc import Callable, Iterable
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import Final
 
 from ipfs.host import PeerAddress
 from ipfs.kad.parameters import PUBLIC_PROTOCOL_ID
@@ -25,6 +26,24 @@ def is_public(address: Multiaddr) -> bool:
     if name in {"ip4", "ip6"}:
         return ip_address(value).is_global
     return name in {"dns", "dns4", "dns6", "dnsaddr"}
+
+
+Network = IPv4Network | IPv6Network
+
+_NETWORK_BITS: Final = {"ip4": 16, "ip6": 32}
+
+
+def networks_of(addresses: Iterable[Multiaddr]) -> frozenset[Network]:
+    """Return the public networks that addresses are of: what an attacker has few of.
+
+    Private and loopback addresses are of none, as all peers of a LAN share one.
+    """
+    firsts = (address.parts[0] for address in addresses)
+    return frozenset(
+        ip_network((value, _NETWORK_BITS[name]), strict=False)
+        for name, value in firsts
+        if name in _NETWORK_BITS and ip_address(value).is_global
+    )
 
 
 def within(in_reach: InReach, peers: Iterable[PeerAddress]) -> tuple[PeerAddress, ...]:

@@ -14,21 +14,30 @@ class _Record:
 
 
 class ProviderRecords:
-    """At most `records_max` records, `providers_per_key_max` for one key; the oldest make room.
+    """At most `records_max` records; the oldest make room.
+
+    At most `providers_per_key_max` for one key, and `keys_per_provider_max` of one provider.
 
     A key is the multihash of a CID. Knows no clock; `now` is seconds on the caller's, and never
     goes back.
     """
 
     def __init__(
-        self, *, record_seconds: float, records_max: int, providers_per_key_max: int
+        self,
+        *,
+        record_seconds: float,
+        records_max: int,
+        providers_per_key_max: int,
+        keys_per_provider_max: int,
     ) -> None:
         self._record_seconds = record_seconds
         self._records_max = records_max
         self._providers_per_key_max = providers_per_key_max
+        self._keys_per_provider_max = keys_per_provider_max
         # All records live equally long: in order of arrival is in order of expiry.
         self._arrivals: dict[tuple[bytes, PeerId], None] = {}
         self._by_key: dict[bytes, dict[PeerId, _Record]] = {}
+        self._by_provider: dict[PeerId, dict[bytes, None]] = {}
 
     def __len__(self) -> int:
         return len(self._arrivals)
@@ -36,12 +45,16 @@ class ProviderRecords:
     def add(self, key: bytes, provider: PeerAddress, now: float) -> None:
         """Believe for a while that the provider has what the key names."""
         self._forget(key, provider.peer_id)
-        providers = self._by_key.setdefault(key, {})
+        keys = self._by_provider.get(provider.peer_id, {})
+        if len(keys) >= self._keys_per_provider_max:
+            self._forget(next(iter(keys)), provider.peer_id)
+        providers = self._by_key.get(key, {})
         if len(providers) >= self._providers_per_key_max:
             self._forget(key, next(iter(providers)))
         if len(self._arrivals) >= self._records_max:
             self._forget(*next(iter(self._arrivals)))
         self._arrivals[key, provider.peer_id] = None
+        self._by_provider.setdefault(provider.peer_id, {})[key] = None
         self._by_key.setdefault(key, {})[provider.peer_id] = _Record(
             provider.addresses, now + self._record_seconds
         )
@@ -68,3 +81,6 @@ class ProviderRecords:
         del self._by_key[key][peer_id]
         if not self._by_key[key]:
             del self._by_key[key]
+        del self._by_provider[peer_id][key]
+        if not self._by_provider[peer_id]:
+            del self._by_provider[peer_id]

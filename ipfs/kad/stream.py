@@ -29,7 +29,7 @@ from ipfs.kad.messages import (
     decode_request,
 )
 from ipfs.kad.parameters import DEFAULT_PARAMETERS, LAN_PROTOCOL_ID, KadParameters
-from ipfs.kad.reach import reach_of, within
+from ipfs.kad.reach import networks_of, reach_of, within
 from ipfs.kad.records import ProviderRecords
 from ipfs.kad.routing_table import RoutingTable
 from ipfs.kad.server import KadServer
@@ -73,11 +73,17 @@ class Kademlia:
         self._parameters = parameters
         self._clock = clock
         self._random = random or SystemRandom()
-        self._table = RoutingTable(host.peer_id, k=parameters.k)
+        self._table = RoutingTable(
+            host.peer_id,
+            k=parameters.k,
+            per_network_max=parameters.peers_per_network_max,
+            per_network_and_bucket_max=parameters.peers_per_network_and_bucket_max,
+        )
         self._records = ProviderRecords(
             record_seconds=parameters.record_seconds,
             records_max=parameters.records_max,
             providers_per_key_max=parameters.providers_per_key_max,
+            keys_per_provider_max=parameters.keys_per_provider_max,
         )
         self._values = ValueRecords(
             validator or IpnsValidator(time.time_ns),
@@ -96,6 +102,8 @@ class Kademlia:
         )
         self._bootstrap_peers: tuple[PeerAddress, ...] = ()
         self._announce_at: dict[bytes, float] = {}
+        self._newcomers: dict[PeerId, None] = {}
+        self._has_newcomers = asyncio.Event()
         host.on_identified(self._take_identified)
         for peer_id in host.connected_peers():
             self._take_identified(peer_id, host.peer_protocols(peer_id))
@@ -189,19 +197,26 @@ class Kademlia:
 
     async def run(self) -> None:
         """Keep the table, the records and our announcements fresh, until cancelled."""
-        while True:
-            await self.upkeep()
-            is_alone = not len(self._table) or any(self._due_announcements())
-            await asyncio.sleep(
-                self._parameters.retry_seconds if is_alone else self._parameters.refresh_seconds
-            )
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._greet_as_they_come())
+            while True:
+                await self.upkeep()
+                is_alone = not len(self._table) or any(self._due_announcements())
+                await asyncio.sleep(
+                    self._parameters.retry_seconds if is_alone else self._parameters.refresh_seconds
+                )
+
+    async def greet(self) -> None:
+        """Ask those who say to serve the DHT; who answers is in the table from then on."""
+        await self._ask_each(tuple(self._newcomers), FindNode(self._host.peer_id.multihash))
 
     async def upkeep(self) -> None:
         """Do one round of what `run` repeats."""
         now = self._clock()
         self._records.forget_expired(now)
         self._values.forget_expired(now)
-        await self._ping(self._table.silent_since(now - self._parameters.refresh_seconds))
+        silent = self._table.silent_since(now - self._parameters.refresh_seconds)
+        await self._ask_each(silent, Ping())
         own = self._host.peer_id.multihash
         await self._approach(own, seeds=() if len(self._table) else self._bootstrap_peers)
         depth = min(self._table.depth, self._parameters.refresh_prefix_bits_max)
@@ -209,6 +224,11 @@ class Kademlia:
             await self._approach(preimage_near(key_of(own), prefix_bits, self._random))
         for key in self._due_announcements():
             await self._announce(key)
+
+    async def _greet_as_they_come(self) -> None:
+        while await self._has_newcomers.wait():
+            self._has_newcomers.clear()
+            await self.greet()
 
     def _due_announcements(self) -> list[bytes]:
         now = self._clock()
@@ -257,13 +277,15 @@ class Kademlia:
 
     def _lookup(self, key: bytes, *, beta: int, seeds: Iterable[PeerAddress] = ()) -> Lookup:
         nearest = self._table.closest(key_of(key), self._parameters.k)
+        untried = self._newcomers if len(nearest) < self._parameters.k else ()
         return Lookup(
             key_of(key),
-            (*seeds, *map(PeerAddress, nearest)),
+            (*seeds, *map(PeerAddress, nearest), *map(PeerAddress, untried)),
             own=self._host.peer_id,
             alpha=self._parameters.alpha,
             beta=beta,
             asks_max=self._parameters.asks_max,
+            paths=self._parameters.paths,
         )
 
     async def _walk(
@@ -293,16 +315,16 @@ class Kademlia:
                 asking.cancel()
             await asyncio.gather(*asked, return_exceptions=True)
 
-    async def _ping(self, peer_ids: Sequence[PeerId]) -> None:
+    async def _ask_each(self, peer_ids: Sequence[PeerId], request: Request) -> None:
         places = asyncio.Semaphore(self._parameters.alpha)
 
-        async def ping(peer: PeerAddress) -> None:
+        async def ask(peer: PeerAddress) -> None:
             async with places:
-                await self._try(self._asker.ask, peer, Ping())
+                await self._try(self._asker.ask, peer, request)
 
         async with asyncio.TaskGroup() as tasks:
             for peer_id in peer_ids:
-                tasks.create_task(ping(PeerAddress(peer_id)))
+                tasks.create_task(ask(PeerAddress(peer_id)))
 
     async def _try(
         self,
@@ -311,6 +333,7 @@ class Kademlia:
         request: _RequestT,
     ) -> _T | None:
         """Return what came of it, or None if the peer failed us, and keep the table true to it."""
+        self._newcomers.pop(peer.peer_id, None)
         try:
             async with asyncio.timeout(self._parameters.request_seconds_max):
                 outcome = await talk(peer, request)
@@ -319,7 +342,8 @@ class Kademlia:
             if not isinstance(request, PutValue):
                 self._table.remove(peer.peer_id)
             return None
-        self._table.heard(peer.peer_id, self._clock())
+        networks = networks_of(self._host.remote_addresses(peer.peer_id))
+        self._table.heard(peer.peer_id, self._clock(), networks=networks)
         return outcome
 
     async def _serve(self, stream: Stream) -> None:
@@ -347,7 +371,11 @@ class Kademlia:
         await asyncio.sleep(0)
 
     def _take_identified(self, peer_id: PeerId, protocol_ids: Sequence[str]) -> None:
-        if self._protocol_id in protocol_ids:
-            self._table.heard(peer_id, self._clock())
-        else:
+        if self._protocol_id not in protocol_ids:
+            self._newcomers.pop(peer_id, None)
             self._table.remove(peer_id)
+        elif peer_id not in self._table:
+            if len(self._newcomers) >= self._parameters.newcomers_max:
+                del self._newcomers[next(iter(self._newcomers))]
+            self._newcomers[peer_id] = None
+            self._has_newcomers.set()

@@ -54,10 +54,10 @@ class MemoryNetwork:
         else:
             await self._group.__aexit__(None, None, None)
 
-    def add_host(self, identity: Identity | None = None) -> "MemoryHost":
+    def add_host(self, identity: Identity | None = None, *, ip4: str = "127.0.0.1") -> "MemoryHost":
         """Return a new host, reachable at an address of its own."""
         peer_id = (identity or Identity.generate()).peer_id
-        address = Multiaddr.parse(f"/ip4/127.0.0.1/tcp/{len(self._hosts) + 1}")
+        address = Multiaddr.parse(f"/ip4/{ip4}/tcp/{len(self._hosts) + 1}")
         host = MemoryHost(self, peer_id, address)
         self._hosts[peer_id] = host
         return host
@@ -94,6 +94,10 @@ class MemoryNetwork:
         """Return who is connected to a host, in the order of connecting."""
         links = (link for link in self._links if peer_id in link)
         return tuple(other for link in links for other in link if other != peer_id)
+
+    def is_linked(self, one: PeerId, other: PeerId) -> bool:
+        """Whether two hosts are connected."""
+        return frozenset((one, other)) in self._links
 
     def link(self, host: "MemoryHost", peer: PeerAddress) -> None:
         """Connect two hosts, both told of it. Raises `PeerUnreachable`."""
@@ -175,6 +179,11 @@ class MemoryHost:
     def known_addresses(self, peer_id: PeerId) -> tuple[Multiaddr, ...]:
         """Addresses learned for a peer."""
         return self._known.get(peer_id, ())
+
+    def remote_addresses(self, peer_id: PeerId) -> tuple[Multiaddr, ...]:
+        """Where a connected peer is."""
+        is_connected = self._network.is_linked(self._peer_id, peer_id)
+        return self._network.host(peer_id).addresses if is_connected else ()
 
     def add_addresses(self, peer: PeerAddress) -> None:
         """Remember where a peer may be reached."""

@@ -35,6 +35,10 @@ class Roster:
         """The peers with a live connection."""
         return tuple(self._peers)
 
+    def remote_addresses(self, peer_id: PeerId) -> tuple[Multiaddr, ...]:
+        """The other ends of a peer's connections."""
+        return tuple(connection.remote_address for connection in self._peers.get(peer_id, ()))
+
     def usable(self, peer_id: PeerId) -> Connection | None:
         """Return a connection to the peer that takes one more stream, if there is one."""
         connections = self._peers.get(peer_id, ())

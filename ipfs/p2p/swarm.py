@@ -150,6 +150,10 @@ class Swarm:
         """Addresses learned for a peer, those that worked first."""
         return self._store.addresses(peer_id)
 
+    def remote_addresses(self, peer_id: PeerId) -> tuple[Multiaddr, ...]:
+        """Where the live connections of a peer come from or lead to."""
+        return self._roster.remote_addresses(peer_id)
+
     def add_addresses(self, peer: PeerAddress) -> None:
         """Remember where a peer may be reached."""
         self._store.add(peer.peer_id, peer.addresses)

@@ -33,7 +33,7 @@ TABLES = tables()
 
 
 def lookup_of(target: bytes, seeds: list[PeerId], **limits: int) -> Lookup:
-    numbers = {"alpha": 10, "beta": K, "asks_max": 1000} | limits
+    numbers = {"alpha": 10, "beta": K, "asks_max": 1000, "paths": 3} | limits
     return Lookup(
         key_of(target),
         map(PeerAddress, seeds),
@@ -41,6 +41,7 @@ def lookup_of(target: bytes, seeds: list[PeerId], **limits: int) -> Lookup:
         alpha=numbers["alpha"],
         beta=numbers["beta"],
         asks_max=numbers["asks_max"],
+        paths=numbers["paths"],
     )
 
 
@@ -153,3 +154,21 @@ def test_a_candidate_is_tried_at_every_address_told_up_to_a_limit(told: list[lis
     assert len(candidate.addresses) <= ADDRESSES_MAX
     if len(everything) <= ADDRESSES_MAX and all(len(some) <= ADDRESSES_MAX for some in addresses):
         assert len(set(candidate.addresses)) == len(candidate.addresses)
+
+
+@given(st.binary(max_size=40), st.sampled_from(NODES), st.integers(2, 4), st.randoms())
+def test_a_liar_misleads_only_the_path_that_asked_it(
+    target: bytes, liar: PeerId, paths: int, random: Random
+) -> None:
+    """Its accomplices answer, and are nearer to the key than anybody honest; one path sees them."""
+    accomplices = nearest(key_of(target), map(peer, range(10_000, 10_600)), K)
+    honest = [node for node in NODES if node != liar]
+
+    def answer(peer_id: PeerId) -> list[PeerId]:
+        if peer_id == liar or peer_id in accomplices:
+            return accomplices
+        return [it for it in TABLES[peer_id].closest(key_of(target), K) if it != liar]
+
+    lookup = lookup_of(target, [liar, *random.sample(honest, 3)], paths=paths)
+    asked = set(walk(lookup, answer, random, alpha=10))
+    assert set(nearest(key_of(target), honest, K)) <= asked

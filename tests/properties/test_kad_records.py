@@ -17,13 +17,17 @@ announcements = st.lists(
 class SlowRecords:
     """The twin that keeps one list, oldest first, and searches it."""
 
-    def __init__(self, records_max: int, per_key_max: int) -> None:
+    def __init__(self, records_max: int, per_key_max: int, per_provider_max: int) -> None:
         self.records: list[tuple[bytes, PeerId, int]] = []
         self.records_max = records_max
         self.per_key_max = per_key_max
+        self.per_provider_max = per_provider_max
 
     def add(self, key: bytes, provider: PeerId, now: int) -> None:
         self.records = [it for it in self.records if it[:2] != (key, provider)]
+        same_provider = [it for it in self.records if it[1] == provider]
+        if len(same_provider) == self.per_provider_max:
+            self.records.remove(same_provider[0])
         same_key = [it for it in self.records if it[0] == key]
         if len(same_key) == self.per_key_max:
             self.records.remove(same_key[0])
@@ -36,14 +40,20 @@ class SlowRecords:
         return [provider for _, provider, _ in reversed(fresh)]
 
 
-@given(announcements, st.integers(1, 8), st.integers(1, 4))
+@given(announcements, st.integers(1, 8), st.integers(1, 4), st.integers(1, 4))
 def test_records_are_kept_as_one_list_would_keep_them(
-    history: list[tuple[bytes, PeerId, int]], records_max: int, per_key_max: int
+    history: list[tuple[bytes, PeerId, int]],
+    records_max: int,
+    per_key_max: int,
+    per_provider_max: int,
 ) -> None:
     records = ProviderRecords(
-        record_seconds=RECORD_SECONDS, records_max=records_max, providers_per_key_max=per_key_max
+        record_seconds=RECORD_SECONDS,
+        records_max=records_max,
+        providers_per_key_max=per_key_max,
+        keys_per_provider_max=per_provider_max,
     )
-    slow = SlowRecords(records_max, per_key_max)
+    slow = SlowRecords(records_max, per_key_max, per_provider_max)
     now = 0
     for key, provider, seconds in history:
         now += seconds
@@ -60,7 +70,10 @@ def test_forgetting_the_expired_changes_nothing_but_the_room_they_took(
     history: list[tuple[bytes, PeerId, int]], later: int
 ) -> None:
     records = ProviderRecords(
-        record_seconds=RECORD_SECONDS, records_max=100, providers_per_key_max=100
+        record_seconds=RECORD_SECONDS,
+        records_max=100,
+        providers_per_key_max=100,
+        keys_per_provider_max=100,
     )
     now = 0
     for key, provider, seconds in history:

@@ -4,7 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipfs.kad.keyspace import key_of, shared_prefix_bits
+from ipfs.kad.reach import Network, networks_of
 from ipfs.kad.routing_table import RoutingTable
+from ipfs.p2p.multiaddr import Multiaddr
 from ipfs.p2p.peer_id import PeerId
 from tests.support.kad import nearest, peer
 
@@ -87,3 +89,41 @@ def test_the_silent_are_those_not_heard_since(
 def test_the_depth_is_the_longest_prefix_shared(history: list[tuple[bool, PeerId]]) -> None:
     table = table_after(history)
     assert table.depth == max(map(bucket_of, table), default=0)
+
+
+def networks(*addresses: str) -> frozenset[Network]:
+    return networks_of(Multiaddr.parse(address + "/tcp/1") for address in addresses)
+
+
+NETWORKS = [networks(f"/ip4/8.{number}.1.1") for number in range(3)]
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 60), st.sampled_from(NETWORKS))))
+def test_few_of_one_network_are_in_the_table_and_fewer_in_a_bucket(
+    history: list[tuple[bool, int, frozenset[Network]]],
+) -> None:
+    table = RoutingTable(OWN, k=2, per_network_max=3, per_network_and_bucket_max=1)
+    lives_in: dict[PeerId, frozenset[Network]] = {}
+    for moment, (lives, number, where) in enumerate(history):
+        if not lives:
+            table.remove(peer(number))
+        elif peer(number) not in table:
+            lives_in[peer(number)] = where
+            table.heard(peer(number), now=moment, networks=where)
+        everywhere = Counter(lives_in[it] for it in table)
+        here = Counter((bucket_of(it), lives_in[it]) for it in table)
+        assert max(everywhere.values(), default=0) <= 3
+        assert max(here.values(), default=0) <= 1
+
+
+def test_a_lan_is_no_network_and_fills_the_table() -> None:
+    lan = networks("/ip4/127.0.0.1", "/ip4/192.168.1.7", "/ip6/::1", "/ip6/fd00::1", "/dns4/a.b")
+    assert lan == frozenset()
+    table = RoutingTable(OWN, k=100)
+    assert all(table.heard(peer(number), now=0, networks=lan) for number in range(1, 60))
+
+
+def test_a_network_is_what_one_owner_of_addresses_has() -> None:
+    assert networks("/ip4/8.8.1.1") == networks("/ip4/8.8.255.3") != networks("/ip4/8.9.1.1")
+    one = networks("/ip6/2001:4860::1")
+    assert one == networks("/ip6/2001:4860:ffff::2") != networks("/ip6/2606:4700::1")

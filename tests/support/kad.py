@@ -84,6 +84,12 @@ class Dht:
             self.nodes.append(node)
             if len(self.nodes) > 1:
                 assert await node.bootstrap([where(self.hosts[0])])
+            await self.greet()
+
+    async def greet(self) -> None:
+        """Have every server ask who has connected to it, as `run` does."""
+        for node in self.nodes:
+            await node.greet()
 
     def die(self, numbers: Iterable[int]) -> None:
         """Take some hosts off the network."""

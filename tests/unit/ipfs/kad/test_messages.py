@@ -158,7 +158,9 @@ async def test_hostile_frames_are_refused_cheaply(item: dict[str, Any]) -> None:
     async with MemoryNetwork() as network:
         host = network.add_host()
         table = RoutingTable(host.peer_id, k=20)
-        records = ProviderRecords(record_seconds=1, records_max=9, providers_per_key_max=9)
+        records = ProviderRecords(
+            record_seconds=1, records_max=9, providers_per_key_max=9, keys_per_provider_max=9
+        )
         values = ValueRecords(HighestWins(), record_seconds=1, records_max=9)
         server = KadServer(
             host,

@@ -22,6 +22,8 @@ async def test_providers_and_peers_are_found_over_tcp_though_some_nodes_die() ->
         nodes = [Kademlia(host) for host in hosts]
         for node in nodes[1:]:
             assert await node.bootstrap([where(hosts[0])])
+            for met in nodes:
+                await met.greet()
         assert await nodes[3].provide(CAT) == 9
         await hosts[0].close()
         await hosts[1].close()

@@ -40,7 +40,10 @@ class Server:
         self.host = host
         self.table = RoutingTable(host.peer_id, k=100)
         self.records = ProviderRecords(
-            record_seconds=10, records_max=100, providers_per_key_max=100
+            record_seconds=10,
+            records_max=100,
+            providers_per_key_max=100,
+            keys_per_provider_max=100,
         )
         for number in range(50):
             host.add_addresses(PeerAddress(peer(number), (ADDRESS,)))

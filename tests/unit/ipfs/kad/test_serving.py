@@ -106,6 +106,43 @@ async def test_a_peer_that_serves_no_more_leaves_the_table() -> None:
         assert net.hosts[1].peer_id not in net.nodes[0].table
 
 
+async def test_who_says_to_serve_is_in_the_table_once_it_answered() -> None:
+    async with MemoryNetwork() as network:
+        host, other = network.add_host(), network.add_host()
+        node = Kademlia(host)
+        Kademlia(other)
+        await other.connect(where(host))
+        assert other.peer_id not in node.table
+        await node.greet()
+        assert other.peer_id in node.table
+
+
+async def test_a_crowd_that_says_to_serve_is_remembered_no_further_than_the_limit() -> None:
+    async with MemoryNetwork() as network:
+        host = network.add_host()
+        node = Kademlia(host, parameters=KadParameters(newcomers_max=3))
+        crowd = [network.add_host() for _ in range(5)]
+        for other in crowd:
+            Kademlia(other)
+            await other.connect(where(host))
+        await node.greet()
+        assert set(node.table) == {other.peer_id for other in crowd[2:]}
+
+
+async def test_few_servers_of_one_public_network_enter_the_table() -> None:
+    async with MemoryNetwork() as network:
+        host = network.add_host(ip4="1.1.1.1")
+        node = Kademlia(host, protocol_id=PUBLIC_PROTOCOL_ID)
+        for number in range(12):
+            other = network.add_host(ip4=f"8.8.{number}.1" if number < 9 else f"9.{number}.0.1")
+            Kademlia(other, protocol_id=PUBLIC_PROTOCOL_ID)
+            await other.connect(where(host))
+        await node.greet()
+        near = [it for it in node.table if "8.8." in str(host.remote_addresses(it)[0])]
+        assert len(near) <= 3
+        assert len(node.table) - len(near) == 3
+
+
 async def answer_of_another_type(stream: Stream) -> None:
     await stream.write(encode_frame(Response(MessageType.PING).encode()))
     await stream.close_write()
@@ -128,7 +165,11 @@ async def test_a_server_that_does_not_answer_as_it_should_leaves_the_table(
         bad.handle(LAN_PROTOCOL_ID, behave)
         node = Kademlia(host, parameters=KadParameters(request_seconds_max=0.05))
         await host.connect(where(bad))
-        assert bad.peer_id in node.table, "it says that it serves the DHT"
+        assert bad.peer_id not in node.table, "it only says that it serves the DHT"
+        await node.greet()
+        assert bad.peer_id not in node.table
+
+        node.table.heard(bad.peer_id, now=0)
         assert await providers_of(node) == []
         assert bad.peer_id not in node.table
 

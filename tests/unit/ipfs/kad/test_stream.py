@@ -132,6 +132,7 @@ async def test_the_silent_are_pinged_even_where_no_lookup_passes() -> None:
         node = Kademlia(host, parameters=few, clock=net.clock)
         for server in net.hosts[:16]:
             await host.connect(where(server))
+        await node.greet()
         known = node.table.closest(key_of(host.peer_id.multihash), 16)
         assert len(known) > 4
         net.die(number for number in range(16) if net.hosts[number].peer_id in known[2:])
