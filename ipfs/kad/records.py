@@ -44,15 +44,15 @@ class ProviderRecords:
 
     def add(self, key: bytes, provider: PeerAddress, now: float) -> None:
         """Believe for a while that the provider has what the key names."""
-        self._forget(key, provider.peer_id)
+        self.forget(key, provider.peer_id)
         keys = self._by_provider.get(provider.peer_id, {})
         if len(keys) >= self._keys_per_provider_max:
-            self._forget(next(iter(keys)), provider.peer_id)
+            self.forget(next(iter(keys)), provider.peer_id)
         providers = self._by_key.get(key, {})
         if len(providers) >= self._providers_per_key_max:
-            self._forget(key, next(iter(providers)))
+            self.forget(key, next(iter(providers)))
         if len(self._arrivals) >= self._records_max:
-            self._forget(*next(iter(self._arrivals)))
+            self.forget(*next(iter(self._arrivals)))
         self._arrivals[key, provider.peer_id] = None
         self._by_provider.setdefault(provider.peer_id, {})[key] = None
         self._by_key.setdefault(key, {})[provider.peer_id] = _Record(
@@ -72,9 +72,10 @@ class ProviderRecords:
         for key, peer_id in list(self._arrivals):
             if now < self._by_key[key][peer_id].expires_at:
                 return
-            self._forget(key, peer_id)
+            self.forget(key, peer_id)
 
-    def _forget(self, key: bytes, peer_id: PeerId) -> None:
+    def forget(self, key: bytes, peer_id: PeerId) -> None:
+        """Believe no more that a provider has what the key names, if we did."""
         if (key, peer_id) not in self._arrivals:
             return
         del self._arrivals[key, peer_id]

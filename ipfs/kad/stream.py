@@ -131,6 +131,11 @@ class Kademlia:
         """
         return await self._announce(cid.multihash)
 
+    def unprovide(self, cid: CID) -> None:
+        """Announce this CID no more. Others forget it when its record expires."""
+        self._announce_at.pop(cid.multihash, None)
+        self._records.forget(cid.multihash, self._host.peer_id)
+
     async def find_providers(
         self, cid: CID, *, count_max: int = 20
     ) -> AsyncGenerator[PeerAddress, None]:

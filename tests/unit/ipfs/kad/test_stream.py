@@ -192,6 +192,23 @@ async def test_records_last_two_days_and_are_renewed_after_22_hours() -> None:
         assert await providers_of(asker) == [where(net.hosts[1])]
 
 
+async def test_what_is_withdrawn_is_announced_no_more_and_forgotten_in_two_days() -> None:
+    async with dht(6) as net:
+        provider, asker = net.nodes[1], net.nodes[4]
+        await provider.provide(CAT)
+        provider.unprovide(CAT)
+        provider.unprovide(CAT)
+        assert len(provider._records) == 0
+        assert await providers_of(asker) == [where(net.hosts[1])], "others can't be made to forget"
+        net.clock.passes(hours=22)
+        await provider.upkeep()
+        net.clock.passes(hours=26)
+        assert await providers_of(asker) == []
+
+        await provider.provide(CAT)
+        assert await providers_of(asker) == [where(net.hosts[1])]
+
+
 async def test_upkeep_forgets_the_records_that_have_expired() -> None:
     async with dht(2) as net:
         await net.nodes[0].provide(CAT)
