@@ -33,6 +33,7 @@ from ipfs.kad.reach import networks_of, reach_of, within
 from ipfs.kad.records import ProviderRecords
 from ipfs.kad.routing_table import RoutingTable
 from ipfs.kad.server import KadServer
+from ipfs.kad.sweep import serves
 from ipfs.kad.values import Validator, ValueRecords
 from ipfs.p2p.peer_id import PeerId
 
@@ -227,8 +228,7 @@ class Kademlia:
         depth = min(self._table.depth, self._parameters.refresh_prefix_bits_max)
         for prefix_bits in range(depth + 1):
             await self._approach(preimage_near(key_of(own), prefix_bits, self._random))
-        for key in self._due_announcements():
-            await self._announce(key)
+        await self._sweep()
 
     async def _greet_as_they_come(self) -> None:
         while await self._has_newcomers.wait():
@@ -239,12 +239,21 @@ class Kademlia:
         now = self._clock()
         return [key for key, due_at in self._announce_at.items() if due_at <= now]
 
-    async def _announce(self, key: bytes) -> int:
+    async def _sweep(self) -> None:
+        """Announce what is due, neighbours in the key space together."""
+        found_for: bytes | None = None
+        keepers: list[PeerAddress] = []
+        for key in sorted(self._due_announcements(), key=key_of):
+            if found_for is None or not serves(keepers, found_for, key, k=self._parameters.k):
+                found_for, keepers = key, await self._approach(key)
+            await self._announce(key, keepers)
+
+    async def _announce(self, key: bytes, keepers: Sequence[PeerAddress] | None = None) -> int:
         [us] = within(self._in_reach, [PeerAddress(self._host.peer_id, self._host.addresses)])
         self._records.add(key, us, self._clock())
         self._announce_at[key] = self._clock()
-        keepers = await self._approach(key)
-        took = await self._place(AddProvider(key, (us,)), keepers)
+        nearest = await self._approach(key) if keepers is None else keepers
+        took = await self._place(AddProvider(key, (us,)), nearest)
         if took:
             self._announce_at[key] = self._clock() + self._parameters.republish_seconds
         return took

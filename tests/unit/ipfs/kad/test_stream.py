@@ -209,6 +209,18 @@ async def test_what_is_withdrawn_is_announced_no_more_and_forgotten_in_two_days(
         assert await providers_of(asker) == [where(net.hosts[1])]
 
 
+async def test_many_announcements_are_renewed_in_a_sweep_and_all_are_found() -> None:
+    async with dht(6) as net:
+        cids = [CID.of(Codec.RAW, b"block %d" % number) for number in range(30)]
+        for cid in cids:
+            await net.nodes[1].provide(cid)
+        net.clock.passes(hours=22)
+        await net.nodes[1].upkeep()
+        net.clock.passes(hours=47.9)
+        for cid in cids:
+            assert await providers_of(net.nodes[4], cid) == [where(net.hosts[1])]
+
+
 async def test_upkeep_forgets_the_records_that_have_expired() -> None:
     async with dht(2) as net:
         await net.nodes[0].provide(CAT)
