@@ -181,17 +181,19 @@ class Demo:
         self.say("step", told, **fields)
 
     async def watch_windows(self, ledger: "Ledger", deal_ids: Sequence[int]) -> None:
-        """Wait until every deal was proven in two windows; tell each payment."""
+        """Wait until every deal was paid for two windows; tell each one."""
         self.scene(3, f"Every copy must be proven again in {WINDOWS} windows, or is not paid")
         proven = dict.fromkeys(deal_ids, 0)
-        paid = dict.fromkeys(deal_ids, 0)
+        paid_atto = dict.fromkeys(deal_ids, 0)
+        windows_paid = dict.fromkeys(deal_ids, 0)
         async for epoch, deals in _deals_at_heads(ledger, deal_ids):
             for deal in deals:
                 if deal.windows_proven > proven[deal.id]:
-                    earned_atto = deal.paid_atto - paid[deal.id]
-                    proven[deal.id], paid[deal.id] = deal.windows_proven, deal.paid_atto
+                    earned_atto = deal.paid_atto - paid_atto[deal.id]
+                    proven[deal.id], paid_atto[deal.id] = deal.windows_proven, deal.paid_atto
+                    windows_paid[deal.id] += earned_atto > 0
                     self._tell_window(epoch, deal, earned_atto)
-            if min(proven.values()) >= WINDOWS:
+            if min(windows_paid.values()) >= WINDOWS:
                 return
 
     def _tell_window(self, epoch: int, deal: "Deal", earned_atto: int) -> None:

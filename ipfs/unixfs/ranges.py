@@ -75,10 +75,11 @@ class RangeReader:
         at = ahead.start + len(node.data)
         parts = []
         for part in node.parts:
-            begins_before_end = self._end is None or at < self._end
-            if part.size_bytes and begins_before_end and at + part.size_bytes > self._start:
+            part_end = at + part.size_bytes
+            end = part_end if self._end is None else min(part_end, self._end)
+            if max(at, self._start) < end:
                 parts.append(_Ahead(part.cid, at, part.size_bytes, ahead.depth + 1))
-            at += part.size_bytes
+            at = part_end
         self._ahead += reversed(parts)
 
 

@@ -21,9 +21,9 @@ def test_a_folder_is_stored_proven_lost_in_one_place_and_comes_back(tmp_path: Pa
 
     paid = [event for event in done.objects if event["type"] == "window-proven"]
     assert {event["deal_id"] for event in paid} == set(result["deal_ids"])
-    assert len(paid) >= 4, "two windows of two deals"
-    earned = {event["deal_id"]: int(event["paid_atto"]) for event in paid}
-    assert all(atto > 0 for atto in earned.values()), "the last of them fell into the paid time"
+    for deal_id in result["deal_ids"]:
+        earned = [int(event["paid_atto"]) for event in paid if event["deal_id"] == deal_id]
+        assert sum(atto > 0 for atto in earned) >= 2, "paid for two windows"
 
     [missed] = [event for event in done.objects if event["type"] == "window-missed"]
     assert missed["state"] == "faulty"

@@ -5,7 +5,7 @@ from itertools import islice
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ipfs.block import Block
@@ -56,6 +56,7 @@ async def test_a_range_is_the_slice_of_the_file(
     assert b"".join([part async for part in fetch_range(get, root, start, end)]) == data[start:end]
 
 
+@example(3, ImportSettings(chunker=FixedSize(1), links_per_node_max=2), 1, 0)
 @given(st.integers(1, 300), small_trees, bounds, bounds)
 def test_a_range_touches_only_the_leaves_that_hold_it(
     size_bytes: int, shape: ImportSettings, start: int, length: int
