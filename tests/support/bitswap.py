@@ -49,10 +49,11 @@ def store_of(blocks: Iterable[Block]) -> MemoryBlockstore:
 
 
 async def until(is_true: Callable[[], bool]) -> None:
-    """Let the loop turn until something has become true."""
+    """Let the loop and its threads turn until something has become true."""
     async with asyncio.timeout(30):
-        while not is_true():  # noqa: ASYNC110 - what is waited for has no event
-            await asyncio.sleep(0)
+        while not is_true():
+            # A bare turn of the loop would keep the threads that stores work in from running.
+            await asyncio.to_thread(int)
 
 
 @asynccontextmanager

@@ -196,7 +196,7 @@ class Town:
         while not task.done():
             if self.ledger.waiting:
                 await self.close_epoch()
-            await asyncio.sleep(0)
+            await asyncio.to_thread(int)
         return task.result()
 
     async def start(self) -> Provider:
@@ -249,7 +249,7 @@ class Town:
             is_idle = not self.node.under_way and self.node.facts.head_epoch == head_epoch
             if is_idle or self.ledger.waiting:
                 await self.close_epoch()
-            await asyncio.sleep(0)
+            await asyncio.to_thread(int)
 
     def stored_blocks(self) -> Iterator[CID]:
         """Yield what the running provider has in its block store."""
