@@ -68,8 +68,10 @@ def write_secret(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-    os.link(draft, path)
-    draft.unlink()
+    try:
+        os.link(draft, path)
+    finally:
+        draft.unlink()
     _sync_folder(path.parent)
 
 

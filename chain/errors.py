@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+from chain.amount import format_amount
 from chain.units import Epoch
 
 
@@ -31,10 +32,10 @@ class InsufficientFunds(LedgerError):
     code = "insufficient-funds"
 
     def __init__(self, address: str, *, needed_atto: int, available_atto: int) -> None:
-        super().__init__(
-            f"{address} has {available_atto} atto free, needs {needed_atto}: "
-            f"{needed_atto - available_atto} are missing"
+        free, needed, missing = map(
+            format_amount, (available_atto, needed_atto, needed_atto - available_atto)
         )
+        super().__init__(f"{address} has {free} tokens free, needs {needed}: {missing} are missing")
         self.address = address
         self.needed_atto = needed_atto
         self.available_atto = available_atto

@@ -88,18 +88,29 @@ def _proven(deal: Deal, sector: Sector, policy: Policy, epoch: Epoch) -> Explana
     assert sector.window_epoch is not None, "a sector has a window until all of it is settled"
     assert sector.close_epoch is not None, "a window closes"
     is_open = sector.window_epoch < epoch
-    window = f"the window of epoch {sector.window_epoch}"
+    last_epoch = Epoch(sector.close_epoch - 1)
     if deal.state is DealState.ACTIVE:
-        then = "the sector turns faulty and the time since its last proof goes unpaid"
+        unproven = "the sector turns faulty and the time since its last proof goes unpaid"
     else:
         periods = policy.fault_periods_allowed(deal.proposal.duration_epochs)
-        then = f"it stays faulty and unpaid; after {periods} periods it is terminated"
+        unproven = (
+            f"it stays faulty and unpaid, missed {len(sector.missed)} times in a row by now; "
+            f"after {periods} it is terminated, refunded and compensated: store it again then"
+        )
+    if is_open:
+        return Explanation(
+            state=deal.state,
+            whose_move=Party.PROVIDER,
+            until_epoch=last_epoch,
+            now=f"answer the challenges of the window of epoch {sector.window_epoch}",
+            then=unproven,
+        )
     return Explanation(
         state=deal.state,
-        whose_move=Party.PROVIDER if is_open else Party.LEDGER,
-        until_epoch=Epoch(sector.close_epoch - 1) if is_open else sector.window_epoch,
-        now=f"answer the challenges of {window}" if is_open else f"draw the challenges of {window}",
-        then=then if is_open else "the provider answers them",
+        whose_move=Party.LEDGER,
+        until_epoch=sector.window_epoch,
+        now=f"draw the challenges of the window of epoch {sector.window_epoch}",
+        then=f"the provider answers them by epoch {last_epoch}, or {unproven}",
     )
 
 

@@ -94,6 +94,7 @@ def store(
     """
 
     async def work(out: Output) -> None:
+        from client.selection import Quote
         from client.session import open_client, open_payer
         from client.storing import (
             missing_copies,
@@ -115,8 +116,8 @@ def store(
                 if not (yes or as_json):
                     typer.confirm("Store it?", abort=True, err=True)
             else:
-                from client.selection import Quote
-
+                told = "as many copies as you want are kept or under way; nothing is paid twice"
+                out.event("begun", told)
                 agreed = Quote(chosen=(), spares=())
             stored = await store_piece(session, payer, prepared, terms, agreed, _watcher(out))
             await session.forget(prepared.root_cid)

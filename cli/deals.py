@@ -119,7 +119,7 @@ def explain(
         out.result(
             f"Deal {deal_id} is {told.state}.\n"
             f"Next: the {told.whose_move} is to {told.now}{until}.\n"
-            f"Otherwise: {told.then}."
+            f"{'Then' if told.whose_move == 'ledger' else 'Otherwise'}: {told.then}."
             if told.whose_move != "nobody"
             else f"Deal {deal_id} is {told.state}: {told.then}.",
             deal_id=deal_id,

@@ -54,7 +54,10 @@ def audit(
     home: HomeOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Replay the chain from its genesis; check every signature, proof, root and invariant."""
+    """Replay the chain from its genesis; check every signature, root and invariant.
+
+    Proofs are checked again as long as their bytes are kept; older verdicts are counted.
+    """
 
     async def work(out: Output) -> None:
         import asyncio

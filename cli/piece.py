@@ -80,7 +80,8 @@ def aggregate(
 ) -> None:
     """Print the PieceCID of pieces in one bigger piece (FRC-0058), and where each lies in it.
 
-    With --json each comes with its inclusion proof: [[place, siblings], [index place, siblings]].
+    With --json each comes with its inclusion proof: two paths, of the piece and of its index entry,
+    each a place and the siblings above it.
     """
 
     async def work(out: Output) -> None:

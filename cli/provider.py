@@ -8,7 +8,7 @@ import typer
 
 from cli.home import Home
 from cli.render import HomeOption, JsonFlag, LedgerOption, Output, finish, progress, table
-from cli.words import Unreadable, format_bytes, parse_bytes, parse_tokens
+from cli.words import Unreadable, format_bytes, parse_bytes, parse_tokens, parse_url
 
 if TYPE_CHECKING:
     from provider.config import ProviderConfig
@@ -39,26 +39,31 @@ def init(
     """Make a provider's keys and its provider.toml; nothing is sold before `run`."""
 
     async def work(out: Output) -> None:
-        from chain.config import load_toml
+        from chain.config import ConfigError, load_toml
         from provider.config import ProviderConfig
         from provider.keys import create_keys
 
         where = Home.find(home)
         lines = []
         if ledger is not None:
-            lines.append(f'ledger_url = "{ledger}"')
+            lines.append(f'ledger_url = "{parse_url(ledger)}"')
         if sector_size is not None:
             lines.append(f'proof_type = "{_proof_type(sector_size)}"')
         if capacity is not None:
             lines.append(f"capacity_bytes = {parse_bytes(capacity)}")
         if price is not None:
             lines.append(f'price_atto_per_gib_epoch = "{parse_tokens(price)} atto"')
-        keys = create_keys(where.folder("provider"))
         toml = where.toml("provider")
-        if not toml.exists():
+        if is_new := not toml.exists():
             toml.parent.mkdir(parents=True, exist_ok=True)
             toml.write_text("".join(f"{line}\n" for line in lines))
-        prefix = load_toml(toml, ProviderConfig).address_prefix
+        try:
+            prefix = load_toml(toml, ProviderConfig).address_prefix
+        except ConfigError:
+            if is_new:
+                toml.unlink()
+            raise
+        keys = create_keys(where.folder("provider"))
         owner, worker = keys.owner.address(prefix), keys.worker.address(prefix)
         rows = [("worker (proofs)", worker), ("peer", keys.peer.peer_id), ("settings", toml)]
         out.result(
@@ -162,6 +167,8 @@ def scrub(
         bytes_per_second = (
             parse_bytes(rate) if rate else _settings(where, None).scrub_bytes_per_second
         )
+        if bytes_per_second == 0:
+            raise Unreadable("at no bytes a second it would never end; write --rate 50MB")
         disk = SectorDisk(where.folder("provider"))
         damaged, read_bytes, numbers = [], 0, disk.sealed()
         with progress(as_json) as bars:
@@ -221,7 +228,9 @@ def _settings(where: Home, ledger_url: str | None) -> "ProviderConfig":
     from provider.config import ProviderConfig
 
     config = load_toml(where.toml("provider"), ProviderConfig)
-    return config if ledger_url is None else config.model_copy(update={"ledger_url": ledger_url})
+    if ledger_url is None:
+        return config
+    return config.model_copy(update={"ledger_url": parse_url(ledger_url)})
 
 
 def _proof_type(sector_size: str) -> str:

@@ -93,6 +93,8 @@ def finish(as_json: bool, work: Callable[[Output], Coroutine[Any, Any, T]]) -> T
         return asyncio.run(_stoppable(work(out)))
     except BaseException as error:
         cause = _only_cause(error)
+        if isinstance(error, KeyboardInterrupt) and not as_json:
+            typer.echo("interrupted; said again, what was begun goes on", err=True)
         code = exits.code_of(cause)
         if code is None:
             raise

@@ -29,6 +29,7 @@ _BYTES: Final = {
     "TiB": 2**40,
 }
 _DURATION: Final = re.compile(r"([0-9]{1,9})([smhdwe])")
+_URL: Final = re.compile(r"https?://(?:\[[0-9a-fA-F:.]+\]|[\w.-]+)(?::([0-9]{1,5}))?/?", re.ASCII)
 _SIZE: Final = re.compile(r"([0-9]{1,12}) ?([KMGT]?i?B|)")
 
 
@@ -83,6 +84,14 @@ def parse_cid(text: str) -> "CID":
         return CID.parse(text.removeprefix("ipfs://").removeprefix("/ipfs/"))
     except MalformedBytes as error:
         raise Unreadable(f"{text!r} is no CID: {error.reason}") from error
+
+
+def parse_url(text: str) -> str:
+    """Return an http or https URL without a slash at its end. Raises `Unreadable`."""
+    found = _URL.fullmatch(text)
+    if found is None or int(found[1] or 0) > 65_535:
+        raise Unreadable(f"{text!r} is no URL of a ledger; write http://host:8650")
+    return text.rstrip("/")
 
 
 def format_bytes(count: int) -> str:

@@ -67,7 +67,8 @@ class NotEnoughProviders(ClientError):
     def __init__(self, *, needed: int, found: int, reasons: Mapping[ProviderId, str]) -> None:
         why = "".join(f"\n  provider {key}: {reason}" for key, reason in sorted(reasons.items()))
         super().__init__(
-            f"{needed} copies need {needed} providers with different owners, {found} would take "
+            f"{needed} more {'copy needs a provider' if needed == 1 else 'copies need providers'} "
+            f"with owners of their own, {found} would take "
             f"the file{why or '; none was found: is a provider running?'}"
         )
         self.needed = needed

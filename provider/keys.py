@@ -29,7 +29,9 @@ class ProviderExists(Exception):
     code = "provider-exists"
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(f"{folder} is a provider's folder already")
+        super().__init__(
+            f"{folder} is a provider's folder already; its settings are in provider.toml: edit that"
+        )
         self.folder = folder
 
 

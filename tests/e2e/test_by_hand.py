@@ -178,6 +178,16 @@ def test_a_wrong_setting_is_named_with_file_line_and_key(
     assert f"{toml}:3: colour" in done.objects[-1]["detail"]
 
 
+def test_an_init_that_was_refused_leaves_nothing_and_can_be_said_again(tmp_path: Path) -> None:
+    user = User(tmp_path)
+    for wrong in (("--ledger", "localhost:8650"), ("--capacity", "0")):
+        assert user.says("provider", "init", *wrong).exit_code == 2
+    user.says("provider", "init", "--capacity", "1GB").result  # noqa: B018
+    assert user.says("provider", "init").error_code == "provider-exists"
+    assert user.says("provider", "scrub", "--rate", "0").exit_code == 2
+    assert user.says("wallet", "balance", "--ledger", "localhost:8650").exit_code == 2
+
+
 def test_a_ledger_that_is_down_is_said_so(tmp_path: Path) -> None:
     user = User(tmp_path, "http://127.0.0.1:9")
     user.says("wallet", "new").result  # noqa: B018

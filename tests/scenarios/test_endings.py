@@ -2,6 +2,7 @@
 
 import pytest
 
+from chain.amount import format_amount
 from chain.apply import admit
 from chain.deal import DealState
 from chain.errors import InsufficientFunds, LedgerError
@@ -312,7 +313,7 @@ def test_only_a_proof_that_a_sector_waits_for_needs_no_money() -> None:
         ProveCommitSectors(provider_id=bob.id, proofs=(unknown,)),
         SubmitWindowPost(provider_id=bob.id, window_epoch=Epoch(1), proofs=(unknown,)),
     ):
-        with pytest.raises(LedgerError, match="needs 5"):
+        with pytest.raises(LedgerError, match=f"needs {format_amount(5)}"):
             bob.worker.says(body)
 
 
@@ -357,11 +358,11 @@ def test_a_refused_message_spends_nonce_and_fee_and_nothing_else() -> None:
     alice, bob = world.person("alice", atto=100), world.person("bob")
     receipt = alice.says(Transfer(to=bob.address, amount_atto=Atto(96)))
     assert receipt.code == "insufficient-funds"
-    assert "1 are missing" in receipt.detail
+    assert f"{format_amount(1)} are missing" in receipt.detail
     assert (alice.free_atto, bob.free_atto, alice.account.nonce) == (95, 0, 2)
 
     assert alice.says(Transfer(to=bob.address, amount_atto=Atto(90))).is_done
-    with pytest.raises(LedgerError, match="needs 5"):
+    with pytest.raises(LedgerError, match=f"needs {format_amount(5)}"):
         alice.says(Transfer(to=bob.address, amount_atto=Atto(0)))
     assert alice.account.nonce == 3, "who can't pay the fee never enters a block"
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from chain.amount import format_amount
 from chain.apply import Outcome, admit, apply, charge
 from chain.deal import DealProposal
 from chain.errors import (
@@ -186,7 +187,7 @@ def test_a_price_beyond_every_balance_is_refused_with_what_is_missing(
     proposal = alice.proposes(bob, periods=10, price_atto_per_epoch=100)
     refused = alice.says(ReserveEscrow(proposal=proposal))
     assert refused.code == "insufficient-funds"
-    assert "6000 are missing" in refused.detail
+    assert f"{format_amount(6000)} are missing" in refused.detail
 
 
 def test_a_proposal_is_good_once(world: World, alice: Person, bob: ProviderPerson) -> None:

@@ -12,6 +12,7 @@ from cli.words import (
     parse_cid,
     parse_epochs,
     parse_tokens,
+    parse_url,
     printable,
 )
 
@@ -55,6 +56,21 @@ def test_what_is_no_name_is_refused(text: str) -> None:
         parse_cid(text)
     with pytest.raises(Unreadable):
         parse_address(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["localhost:8650", "http://", "http://host:notaport", "http://host:70000", "ftp://host"]
+)
+def test_what_is_no_url_is_refused(text: str) -> None:
+    with pytest.raises(Unreadable, match="write http"):
+        parse_url(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["http://127.0.0.1:8650/", "https://ledger.example", "http://[::1]:1"]
+)
+def test_a_url_loses_its_slash_and_nothing_else(text: str) -> None:
+    assert parse_url(text) == text.rstrip("/")
 
 
 @given(st.text())

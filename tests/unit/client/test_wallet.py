@@ -22,6 +22,7 @@ def test_a_wallet_is_never_overwritten(tmp_path: Path) -> None:
     with pytest.raises(WalletExists, match="left as it is"):
         create_wallet(path)
     assert load_wallet(path).address("thf") == made.address("thf")
+    assert list(tmp_path.iterdir()) == [path], "no second key lies around"
 
 
 def test_a_missing_wallet_says_which_command_makes_one(tmp_path: Path) -> None:
