@@ -27,6 +27,23 @@ class LedgerUnreachable(Exception):
         self.reason = reason
 
 
+class LedgerForeign(Exception):
+    """The ledger is of another network than the settings say.
+
+    settings:  the name of the file that says so
+    """
+
+    code = "ledger-foreign"
+
+    def __init__(self, *, expected: str, found: str, settings: str) -> None:
+        super().__init__(
+            f"the ledger is of the network {found!r}, the settings name {expected!r}: "
+            f"check ledger_url and network in {settings}"
+        )
+        self.expected = expected
+        self.found = found
+
+
 @dataclass(frozen=True, slots=True)
 class SenderState:
     """What a sender must know before it signs."""

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from chain.deal import DealProposal
 from chain.keys import Address, SigningKey, is_signed_by
-from chain.provider import ADDRESSES_MAX, Ask
+from chain.provider import Ask, Multiaddrs
 from chain.sector import Node
 from chain.units import Atto, DealId, Epoch, ProviderId, SectorNumber
 from ipfs.cid import CID
@@ -16,10 +16,6 @@ from proofs.parameters import ProofType
 MESSAGE_SIGNATURE = "message"
 ITEMS_MAX = 1024
 """No policy allows a larger batch; this bounds what is parsed before the policy is asked."""
-
-Multiaddrs = Annotated[
-    tuple[Annotated[str, Field(max_length=256)], ...], Field(max_length=ADDRESSES_MAX)
-]
 
 
 class Transfer(Record):

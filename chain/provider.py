@@ -10,6 +10,11 @@ from ipfs.record import Record
 from proofs.parameters import ProofType
 
 ADDRESSES_MAX = 16
+Multiaddrs = Annotated[
+    tuple[Annotated[str, Field(max_length=256)], ...], Field(max_length=ADDRESSES_MAX)
+]
+"""Where a peer is reached, without the /p2p part."""
+
 ASK_SIGNATURE = "ask"
 
 
@@ -62,10 +67,7 @@ class Provider(Record):
     owner: Address
     worker: Address
     peer_id: Annotated[str, Field(max_length=128)]
-    addresses: Annotated[
-        tuple[Annotated[str, Field(max_length=256)], ...], Field(max_length=ADDRESSES_MAX)
-    ] = ()
-    """Multiaddrs, without the /p2p part."""
+    addresses: Multiaddrs = ()
 
     ask: Ask | None = None
 

@@ -1,6 +1,6 @@
 """`holdfast provider`: sell disk."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -216,10 +216,6 @@ class ProviderStopped(Exception):
     def __init__(self, folder: Path) -> None:
         super().__init__(f"no provider runs in {folder}; start it: holdfast provider run")
         self.folder = folder
-
-
-def _counted(numbers: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {kind}" for kind, count in numbers.items()) or "none"
 
 
 def _settings(where: Home, ledger_url: str | None) -> "ProviderConfig":

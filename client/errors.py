@@ -85,15 +85,3 @@ class DealFellThrough(ClientError):
         super().__init__(f"the deal {proposal_cid} fell through: {reason}")
         self.proposal_cid = proposal_cid
         self.reason = reason
-
-
-class LedgerForeign(ClientError):
-    """The ledger is of another network than the configuration says."""
-
-    code = "ledger-foreign"
-
-    def __init__(self, *, expected: str, found: str) -> None:
-        super().__init__(
-            f"the ledger is of the network {found!r}, this client of {expected!r}: "
-            "check ledger_url and network in client.toml"
-        )

@@ -14,13 +14,12 @@ from chain.block import Genesis, SignedHeader
 from chain.deal import DealProposal
 from chain.disk import locked, read_secret, write_secret
 from chain.keys import Address, SigningKey
-from chain.ledger import Ledger
+from chain.ledger import Ledger, LedgerForeign
 from chain.policy import Policy
 from chain.provider import Provider, SignedAsk
 from chain.remote import RemoteLedger
 from chain.sender import Sender
 from client.config import ClientConfig
-from client.errors import LedgerForeign
 from client.prepare import Prepared, prepare
 from client.store import ClientStore
 from client.wallet import load_wallet
@@ -250,7 +249,9 @@ async def open_ledger(config: ClientConfig) -> AsyncIterator[tuple[RemoteLedger,
     async with RemoteLedger(config.ledger_url) as ledger:
         genesis = await ledger.genesis()
         if genesis.policy.name != config.network:
-            raise LedgerForeign(expected=config.network, found=genesis.policy.name)
+            raise LedgerForeign(
+                expected=config.network, found=genesis.policy.name, settings="client.toml"
+            )
         yield ledger, genesis
 
 

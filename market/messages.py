@@ -7,7 +7,7 @@ from pydantic import Field
 
 from chain.deal import DealProposal
 from chain.keys import Address, SigningKey, is_signed_by
-from chain.provider import ADDRESSES_MAX
+from chain.provider import Multiaddrs
 from chain.units import Epoch
 from ipfs.cid import CID
 from ipfs.record import Record
@@ -20,11 +20,6 @@ FRAME_BYTES_MAX: Final = 16 * 1024
 PROPOSAL_SIGNATURE: Final = "proposal"
 ACCEPTANCE_SIGNATURE: Final = "acceptance"
 REASON_CHARACTERS_MAX: Final = 512
-
-Multiaddrs = Annotated[
-    tuple[Annotated[str, Field(max_length=256)], ...], Field(max_length=ADDRESSES_MAX)
-]
-"""Where a peer is reached, without the /p2p part."""
 
 ByteCount = Annotated[int, Field(ge=0, le=2**53)]
 Reason = Annotated[str, Field(max_length=REASON_CHARACTERS_MAX)]

@@ -10,7 +10,7 @@ from pathlib import Path
 from chain.block import Genesis
 from chain.disk import locked
 from chain.http import serving
-from chain.ledger import Ledger
+from chain.ledger import Ledger, LedgerForeign
 from chain.provider import Provider
 from chain.remote import RemoteLedger
 from chain.sender import Sender
@@ -53,17 +53,6 @@ class ReadyInfo:
     peer_id: str
     addresses: tuple[str, ...]
     api_url: str
-
-
-class LedgerForeign(Exception):
-    """The ledger is not of the network that the settings name."""
-
-    code = "ledger-foreign"
-
-    def __init__(self, *, expected: str, found: str) -> None:
-        super().__init__(f"the ledger is of network {found!r}, the settings name {expected!r}")
-        self.expected = expected
-        self.found = found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,7 +190,9 @@ async def _genesis_of(ledger: RemoteLedger, config: ProviderConfig) -> Genesis:
         break
     genesis = await ledger.genesis()
     if genesis.policy.name != config.network:
-        raise LedgerForeign(expected=config.network, found=genesis.policy.name)
+        raise LedgerForeign(
+            expected=config.network, found=genesis.policy.name, settings="provider.toml"
+        )
     return genesis
 
 

@@ -8,7 +8,7 @@ from ipfs.cid import CID
 from ipfs.errors import LimitExceeded, MalformedBytes
 from ipfs.plan import Plan
 from ipfs.unixfs.hamt import levels_max, place_of
-from ipfs.unixfs.node import Directory, Entry, Node, Shard, read_node
+from ipfs.unixfs.node import Directory, Entry, Shard, read_node
 
 ENTRIES_MAX: Final = 1 << 20
 """Of one folder, unless the caller says otherwise."""
@@ -22,11 +22,6 @@ class NoSuchEntry(LookupError):
     def __init__(self, path: Sequence[str]) -> None:
         super().__init__(f"no {'/'.join(path)!r} there")
         self.path = tuple(path)
-
-
-def node_at(root: CID) -> Plan[Node]:
-    """Plan to read the node of one CID."""
-    return read_node((yield root))
 
 
 def resolve(root: CID, names: Sequence[str]) -> Plan[CID]:

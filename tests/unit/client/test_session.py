@@ -9,10 +9,10 @@ import pytest_asyncio
 from chain import http
 from chain.api import create_app
 from chain.disk import FolderLocked
-from chain.ledger import LedgerUnreachable
+from chain.ledger import LedgerForeign, LedgerUnreachable
 from chain.messages import RegisterProvider
 from client.config import ClientConfig
-from client.errors import LedgerForeign, WalletMissing
+from client.errors import WalletMissing
 from client.session import open_client, open_ledger, open_payer
 from client.wallet import create_wallet
 from ipfs.p2p.peer_id import Identity
