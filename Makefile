@@ -1,4 +1,5 @@
-BORDERS = cid-bytes dag-cbor dag-json dag-pb unixfs car ipns bitswap kad identify deal
+BORDERS = cid-bytes dag-cbor dag-json dag-pb unixfs car car-v2 ipns bitswap kad kad-response \
+	identify multiaddr public-key multistream noise noise-message yamux deal deal-request
 BORDER ?= $(BORDERS)
 SECONDS ?= 600
 
