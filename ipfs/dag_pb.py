@@ -5,7 +5,10 @@ from typing import Final, Self
 
 from ipfs import protobuf
 from ipfs.cid import CID
-from ipfs.errors import MalformedBytes
+from ipfs.errors import LimitExceeded, MalformedBytes
+
+LINKS_MAX: Final = 1 << 16
+"""Of one node: a block holds fewer with digests of 32 bytes, and many times more with none."""
 
 _DATA_KEY: Final = bytes((1 << 3 | protobuf.BYTES,))
 _LINK_KEY: Final = bytes((2 << 3 | protobuf.BYTES,))
@@ -79,12 +82,17 @@ class PBNode:
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
-        """Return the node of these canonical bytes: links, then data. Raises `MalformedBytes`."""
+        """Return the node of these canonical bytes: links, then data.
+
+        Raises `MalformedBytes`, `LimitExceeded`.
+        """
         links: list[PBLink] = []
         content: bytes | None = None
         at = 0
         while data[at : at + 1] == _LINK_KEY:
             link, at = protobuf.take_bytes(data, at + 1)
+            if len(links) == LINKS_MAX:
+                raise LimitExceeded("links of a node", limit=LINKS_MAX, asked=LINKS_MAX + 1)
             links.append(PBLink.decode(link))
         if data[at : at + 1] == _DATA_KEY:
             content, at = protobuf.take_bytes(data, at + 1)

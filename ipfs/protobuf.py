@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from ipfs import varint
-from ipfs.errors import MalformedBytes
+from ipfs.errors import LimitExceeded, MalformedBytes
 
 VARINT: Final = 0
 FIXED64: Final = 1
@@ -62,6 +62,25 @@ def fields(data: bytes) -> Iterator[tuple[int, int, int | bytes]]:
             raise MalformedBytes("protobuf", "truncated field")
         yield number, wire_type, data[position : position + length]
         position += length
+
+
+class FieldReader:
+    """Reads the fields of one message and of those inside it, so many of them altogether.
+
+    A field may have two bytes, so that the size of a message alone bounds no work.
+    """
+
+    def __init__(self, *, fields_max: int) -> None:
+        self._fields_max = fields_max
+        self._count = 0
+
+    def fields(self, data: bytes) -> Iterator[tuple[int, int | bytes]]:
+        """Yield (field number, value) as `fields` does. Raises `LimitExceeded` too."""
+        for number, _, value in fields(data):
+            self._count += 1
+            if self._count > self._fields_max:
+                raise LimitExceeded("message fields", limit=self._fields_max, asked=self._count)
+            yield number, value
 
 
 def take_bytes(data: bytes, position: int) -> tuple[bytes, int]:

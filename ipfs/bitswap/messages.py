@@ -15,6 +15,7 @@ from ipfs import protobuf, varint
 from ipfs.block import BLOCK_BYTES_MAX, Block
 from ipfs.cid import CID, Codec, UnknownHash
 from ipfs.errors import LimitExceeded, MalformedBytes
+from ipfs.protobuf import FieldReader
 
 PROTOCOL_ID: Final = "/ipfs/bitswap/1.2.0"
 _V1_1: Final = "/ipfs/bitswap/1.1.0"
@@ -128,7 +129,7 @@ class Message:
         """
         if len(data) > MESSAGE_BYTES_MAX:
             raise LimitExceeded("message bytes", limit=MESSAGE_BYTES_MAX, asked=len(data))
-        reader = _FieldReader()
+        reader = FieldReader(fields_max=FIELDS_MAX)
         entries: list[bytes] = []
         blocks: list[Block] = []
         presences: list[Presence] = []
@@ -155,20 +156,6 @@ class Message:
             yield cls(_decode_wants(reader, entries[at : at + WANTS_PER_PART]))
 
 
-class _FieldReader:
-    """Reads the fields of one message and its parts, not more than `FIELDS_MAX` altogether."""
-
-    def __init__(self) -> None:
-        self._count = 0
-
-    def fields(self, data: bytes) -> Iterator[tuple[int, int | bytes]]:
-        for number, _, value in protobuf.fields(data):
-            self._count += 1
-            if self._count > FIELDS_MAX:
-                raise LimitExceeded("message fields", limit=FIELDS_MAX, asked=self._count)
-            yield number, value
-
-
 def _encode_wantlist(wants: tuple[Want, ...], full: bool) -> bytes:
     entries = [protobuf.encode_bytes_field(1, _encode_want(want)) for want in wants]
     if full:
@@ -188,7 +175,7 @@ def _encode_want(want: Want) -> bytes:
     return out
 
 
-def _split_wantlist(reader: _FieldReader, data: bytes) -> tuple[list[bytes], bool]:
+def _split_wantlist(reader: FieldReader, data: bytes) -> tuple[list[bytes], bool]:
     entries: list[bytes] = []
     full = False
     for number, value in reader.fields(data):
@@ -201,7 +188,7 @@ def _split_wantlist(reader: _FieldReader, data: bytes) -> tuple[list[bytes], boo
     return entries, full
 
 
-def _decode_wants(reader: _FieldReader, entries: list[bytes]) -> tuple[Want, ...]:
+def _decode_wants(reader: FieldReader, entries: list[bytes]) -> tuple[Want, ...]:
     wants = []
     for entry in entries:
         with suppress(UnknownHash):
@@ -209,7 +196,7 @@ def _decode_wants(reader: _FieldReader, entries: list[bytes]) -> tuple[Want, ...
     return tuple(wants)
 
 
-def _decode_want(reader: _FieldReader, data: bytes) -> Want:
+def _decode_want(reader: FieldReader, data: bytes) -> Want:
     got = dict(reader.fields(data))
     return Want(
         cid=CID.decode(_bytes(got.get(1, b""))),
@@ -226,7 +213,7 @@ def _encode_presence(presence: Presence) -> bytes:
     )
 
 
-def _decode_presence(reader: _FieldReader, data: bytes) -> Presence:
+def _decode_presence(reader: FieldReader, data: bytes) -> Presence:
     got = dict(reader.fields(data))
     return Presence(
         cid=CID.decode(_bytes(got.get(1, b""))),
@@ -241,7 +228,7 @@ def _block_head(block: Block) -> bytes:
     return protobuf.encode_bytes_head(3, len(head) + len(block.data)) + head
 
 
-def _decode_block(reader: _FieldReader, data: bytes) -> Block:
+def _decode_block(reader: FieldReader, data: bytes) -> Block:
     got = dict(reader.fields(data))
     prefix, content = _bytes(got.get(1, b"")), _bytes(got.get(2, b""))
     _require_size(content)

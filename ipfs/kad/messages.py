@@ -10,9 +10,16 @@ from ipfs.errors import LimitExceeded, MalformedBytes, OutOfTurn, PeerError
 from ipfs.host import PeerAddress
 from ipfs.p2p.multiaddr import Multiaddr
 from ipfs.p2p.peer_id import PeerId
+from ipfs.protobuf import FieldReader
 
 MESSAGE_BYTES_MAX: Final = 1 << 20
 """Forty peers with long addresses take a tenth of it; Kubo allows 4 MiB."""
+
+REQUEST_BYTES_MAX: Final = 64 << 10
+"""A request has one value of 10 KiB or one peer's addresses, and each of many streams holds one."""
+
+FIELDS_MAX: Final = 8_192
+"""Protobuf fields in one message, nested ones included: 80 peers with a hundred addresses each."""
 
 PEERS_MAX: Final = 40
 """Peers read from either list of a message. Kubo tells 20 closer ones, but every provider of a
@@ -200,7 +207,8 @@ class _Message:
     def decode(cls, data: bytes) -> "_Message":
         _check_size("kad message bytes", data, MESSAGE_BYTES_MAX)
         message = cls()
-        for number, _, value in protobuf.fields(data):
+        reader = FieldReader(fields_max=FIELDS_MAX)
+        for number, value in reader.fields(data):
             match number:
                 case 1:
                     message.message_type = _message_type(protobuf.expect_int(value, "kad type"))
@@ -210,9 +218,9 @@ class _Message:
                 case 3:
                     message.record = protobuf.expect_bytes(value, "kad record")
                 case 8 if len(message.closer_peers) < PEERS_MAX:
-                    message.closer_peers.append(_decode_peer(value))
+                    message.closer_peers.append(_decode_peer(reader, value))
                 case 9 if len(message.provider_peers) < PEERS_MAX:
-                    message.provider_peers.append(_decode_peer(value))
+                    message.provider_peers.append(_decode_peer(reader, value))
                 case _:
                     continue
         return message
@@ -241,10 +249,10 @@ def _decode_record(data: bytes, name: bytes) -> ValueRecord:
     return ValueRecord(key, value)
 
 
-def _decode_peer(value: int | bytes) -> PeerAddress:
+def _decode_peer(reader: FieldReader, value: int | bytes) -> PeerAddress:
     multihash = b""
     addresses: list[bytes] = []
-    for number, _, content in protobuf.fields(protobuf.expect_bytes(value, "kad peer")):
+    for number, content in reader.fields(protobuf.expect_bytes(value, "kad peer")):
         match number:
             case 1:
                 multihash = protobuf.expect_bytes(content, "kad peer id")

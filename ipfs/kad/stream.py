@@ -17,7 +17,7 @@ from ipfs.kad.asking import Asker
 from ipfs.kad.keyspace import key_of, preimage_near
 from ipfs.kad.lookup import Lookup
 from ipfs.kad.messages import (
-    MESSAGE_BYTES_MAX,
+    REQUEST_BYTES_MAX,
     AddProvider,
     FindNode,
     GetProviders,
@@ -362,7 +362,7 @@ class Kademlia:
 
     async def _serve(self, stream: Stream) -> None:
         """Answer one inbound stream, which its peer may use for many requests."""
-        reader = FrameReader(frame_bytes_max=MESSAGE_BYTES_MAX)
+        reader = FrameReader(frame_bytes_max=REQUEST_BYTES_MAX)
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._parameters.idle_seconds_max) as patience:

@@ -9,6 +9,7 @@ from ipfs.framing import FrameReader, encode_frame
 from ipfs.host import Stream
 from ipfs.p2p.multiaddr import Multiaddr
 from ipfs.p2p.peer_id import PeerId, PublicKey
+from ipfs.protobuf import FieldReader
 
 IDENTIFY: Final = "/ipfs/id/1.0.0"
 IDENTIFY_PUSH: Final = "/ipfs/id/push/1.0.0"
@@ -17,6 +18,13 @@ MESSAGE_BYTES_MAX: Final = 8 * 1024
 MESSAGES_MAX: Final = 10
 """Both as go-libp2p has them: what is too long for one message continues in the next."""
 
+ADDRESSES_MAX: Final = 32
+"""What is remembered of one peer (`NetworkLimits.addresses_per_peer_max`); more are left unread."""
+
+PROTOCOLS_MAX: Final = 256
+"""Kubo has some thirty; more are left unread."""
+
+_FIELDS_MAX: Final = 2_048
 _TEXT_BYTES_MAX: Final = 512
 _READ_BYTES: Final = 16 * 1024
 
@@ -54,20 +62,20 @@ class PeerInfo:
         addresses: list[Multiaddr] = []
         protocol_ids: list[str] = []
         texts = {5: "", 6: ""}
-        for number, _, value in protobuf.fields(message):
+        for number, value in FieldReader(fields_max=_FIELDS_MAX).fields(message):
             if number not in range(1, 7):
                 continue
             data = protobuf.expect_bytes(value, "identify")
             match number:
                 case 1:
                     public_key = PublicKey.decode(data)
-                case 2:
+                case 2 if len(addresses) < ADDRESSES_MAX:
                     addresses += _known_addresses(data)
-                case 3:
+                case 3 if len(protocol_ids) < PROTOCOLS_MAX:
                     protocol_ids.append(_text(data))
                 case 4:
                     observed_address = next(iter(_known_addresses(data)), None)
-                case _:
+                case 5 | 6:
                     texts[number] = _text(data)
         return cls(
             public_key=public_key,

@@ -5,8 +5,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ipfs.cid import CID
-from ipfs.dag_pb import PBLink, PBNode
-from ipfs.errors import MalformedBytes, PeerError
+from ipfs.dag_pb import LINKS_MAX, PBLink, PBNode
+from ipfs.errors import LimitExceeded, MalformedBytes, PeerError
 from tests.support.ipld import cids
 
 links = st.builds(
@@ -71,3 +71,11 @@ def test_data_before_links_is_refused(cid: CID, data: bytes) -> None:
     assert PBNode.decode(links_alone + data_alone) == PBNode((PBLink(cid),), data)
     with pytest.raises(MalformedBytes, match="canonical"):
         PBNode.decode(data_alone + links_alone)
+
+
+def test_links_of_a_few_bytes_each_are_bounded_by_their_number() -> None:
+    link = PBLink(CID.decode(bytes.fromhex("01550000"))).encode()
+    encoded = bytes((0x12, len(link))) + link
+    assert len(PBNode.decode(encoded * LINKS_MAX).links) == LINKS_MAX
+    with pytest.raises(LimitExceeded, match="links of a node"):
+        PBNode.decode(encoded * (LINKS_MAX + 1))

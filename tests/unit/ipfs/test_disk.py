@@ -16,8 +16,7 @@ import pytest
 from ipfs.block import Block
 from ipfs.blockstore import BlockCorrupt, BlockNotFound
 from ipfs.cid import Codec
-from ipfs.disk import DiskBlockstore
-from ipfs.segments.lock import StoreLocked
+from ipfs.disk import DiskBlockstore, StoreLocked
 from tests.support import writes_until_killed
 from tests.support.writes_until_killed import block
 

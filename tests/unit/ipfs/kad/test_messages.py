@@ -9,9 +9,11 @@ from ipfs.framing import FrameReader
 from ipfs.host import PeerAddress
 from ipfs.kad.messages import (
     ADDRESSES_MAX,
+    FIELDS_MAX,
     KEY_BYTES_MAX,
     MESSAGE_BYTES_MAX,
     PEERS_MAX,
+    REQUEST_BYTES_MAX,
     VALUE_BYTES_MAX,
     AddProvider,
     FindNode,
@@ -121,6 +123,14 @@ def test_what_exceeds_the_limits_of_a_list_is_left_unread() -> None:
     assert len(response_of(*[encoded_peer()] * 100).closer_peers) == PEERS_MAX
 
 
+@pytest.mark.parametrize("flood", [b"\x08\x04", b"\x58\x00"], ids=["known", "unknown"])
+def test_a_flood_of_small_fields_is_refused_before_it_costs_much(flood: bytes) -> None:
+    in_a_peer = protobuf.encode_bytes_field(8, encoded_peer() + b"\x58\x00" * FIELDS_MAX)
+    for message in (flood * (FIELDS_MAX + 1), b"\x08\x04" + in_a_peer):
+        with pytest.raises(LimitExceeded, match="message fields"):
+            decode_response(message, FindNode(KEY))
+
+
 @pytest.mark.parametrize(
     ("data", "error"),
     [
@@ -172,7 +182,7 @@ async def test_hostile_frames_are_refused_cheaply(item: dict[str, Any]) -> None:
         )
         tracemalloc.start()
         with pytest.raises(PeerError):  # noqa: PT012 - whichever layer meets it first
-            reader = FrameReader(frame_bytes_max=MESSAGE_BYTES_MAX)
+            reader = FrameReader(frame_bytes_max=REQUEST_BYTES_MAX)
             for payload in reader.feed(bytes.fromhex(item["hex"])):
                 server.answer(peer(1), decode_request(payload), now=0)
         _, peak_bytes = tracemalloc.get_traced_memory()

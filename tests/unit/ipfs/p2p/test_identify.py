@@ -1,6 +1,7 @@
 """Identify: what is said is heard, in one message or several, and nothing else is believed."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 
@@ -8,7 +9,18 @@ from ipfs import protobuf
 from ipfs.errors import LimitExceeded, PeerError, PeerHungUp
 from ipfs.framing import encode_frame
 from ipfs.host import PeerAddress, Stream
-from ipfs.p2p.identify import IDENTIFY, PeerInfo, WrongIdentity, hear_identity, tell_identity
+from ipfs.p2p.identify import (
+    ADDRESSES_MAX,
+    IDENTIFY,
+    MESSAGE_BYTES_MAX,
+    MESSAGES_MAX,
+    PROTOCOLS_MAX,
+    PeerInfo,
+    WrongIdentity,
+    hear_identity,
+    tell_identity,
+)
+from ipfs.p2p.limits import DEFAULT_LIMITS
 from ipfs.p2p.memory import MemoryNetwork
 from ipfs.p2p.multiaddr import Multiaddr
 from ipfs.p2p.peer_id import Identity
@@ -77,6 +89,21 @@ async def test_a_peer_that_says_too_much_is_refused() -> None:
     for messages in ([encode_frame(b"\x1a\x00")] * 11, [encode_frame(bytes(8193))]):
         with pytest.raises(LimitExceeded):
             await hear(saying(*messages))
+
+
+def test_of_long_lists_the_first_are_believed() -> None:
+    addresses = tuple(Multiaddr.parse(f"/ip4/10.0.0.1/tcp/{port}") for port in range(200))
+    protocol_ids = tuple(f"/p/{number}" for number in range(400))
+    said = replace(INFO, addresses=addresses, protocol_ids=protocol_ids)
+    heard = PeerInfo.decode(said.encode())
+    assert heard.addresses == addresses[:ADDRESSES_MAX]
+    assert heard.protocol_ids == protocol_ids[:PROTOCOLS_MAX]
+    assert DEFAULT_LIMITS.addresses_per_peer_max == ADDRESSES_MAX
+
+
+def test_a_flood_of_small_fields_is_refused_before_it_costs_much() -> None:
+    with pytest.raises(LimitExceeded, match="message fields"):
+        PeerInfo.decode(b"\x12\x00" * (MESSAGES_MAX * MESSAGE_BYTES_MAX // 2))
 
 
 @pytest.mark.parametrize(
