@@ -22,6 +22,7 @@ from chain.errors import (
 from chain.keys import Address
 from chain.messages import (
     CancelProposal,
+    DeclareFaults,
     DrawFaucet,
     Message,
     PostAsk,
@@ -212,6 +213,8 @@ def _settle(view: LedgerView, message: Message) -> Transition:
             return proving.prove_commit_sectors(view, sender, body)
         case SubmitWindowPost() as body:
             return proving.submit_window_post(view, sender, body)
+        case DeclareFaults() as body:
+            return proving.declare_faults(view, sender, body)
         case unknown:
             assert_never(unknown)
 

@@ -72,6 +72,18 @@ def close_of(policy: Policy, proof_type: ProofType, window_epoch: Epoch) -> Epoc
     return Epoch(policy.last_response_epoch(proof_type, window_epoch) + 1)
 
 
+def last_declaration_epoch(policy: Policy, window_epoch: Epoch) -> Epoch:
+    """Return the last block that takes a declaration that the window will be missed."""
+    return Epoch(max(0, window_epoch - policy.declaration_epochs))
+
+
+def declared_lately(policy: Policy, sector: Sector) -> tuple[Epoch, ...]:
+    """Return the declared windows that count against declaring the sector's next one."""
+    assert sector.window_epoch is not None, "only a window is declared"
+    since_epoch = sector.window_epoch - policy.forgiven_miss_periods * policy.proving_period_epochs
+    return tuple([epoch for epoch in sector.declared if epoch > since_epoch])
+
+
 def open_windows(sectors: Iterable[Sector], *, head_epoch: Epoch) -> tuple[Sector, ...]:
     """Return the sectors whose window can be answered on this head, soonest to close first.
 

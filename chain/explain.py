@@ -93,8 +93,9 @@ def _proven(deal: Deal, sector: Sector, policy: Policy, epoch: Epoch) -> Explana
         unproven = "the sector turns faulty and the time since its last proof goes unpaid"
     else:
         periods = policy.fault_periods_allowed(deal.proposal.duration_epochs)
+        fee = " (without a fee: its provider said so ahead)" if sector.is_declared else ""
         unproven = (
-            f"it stays faulty and unpaid, missed {len(sector.missed)} times in a row by now; "
+            f"it stays faulty and unpaid{fee}, missed {len(sector.missed)} times in a row by now; "
             f"after {periods} it is terminated, refunded and compensated: store it again then"
         )
     if is_open:

@@ -176,5 +176,7 @@ def _sector(view: LedgerView, sector: Sector) -> Iterator[str]:
         close_epoch = close_of(view.policy, sector.proof_type, sector.window_epoch)
         if sector.close_epoch != close_epoch or close_epoch <= view.epoch:
             yield f"its window of {sector.window_epoch} should have closed at {close_epoch}"
-    if bool(sector.missed) != (sector.state is SectorState.FAULTY):
+    if (bool(sector.missed) or sector.is_declared) != (sector.state is SectorState.FAULTY):
         yield f"it is {sector.state} after {len(sector.missed)} missed windows"
+    if len(sector.declared) > view.policy.declared_faults_max:
+        yield f"its windows of {sector.declared} were all declared faulty"

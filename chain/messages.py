@@ -123,6 +123,15 @@ class SubmitWindowPost(Record):
     proofs: Annotated[tuple[SectorProof, ...], Field(min_length=1, max_length=ITEMS_MAX)]
 
 
+class DeclareFaults(Record):
+    """Say, before a window opens, that these sectors will miss it. From the worker."""
+
+    kind: Literal["declare-faults"] = "declare-faults"
+    provider_id: ProviderId
+    window_epoch: Epoch
+    numbers: Annotated[tuple[SectorNumber, ...], Field(min_length=1, max_length=ITEMS_MAX)]
+
+
 Body = (
     Transfer
     | DrawFaucet
@@ -135,6 +144,7 @@ Body = (
     | PreCommitSectors
     | ProveCommitSectors
     | SubmitWindowPost
+    | DeclareFaults
 )
 
 
@@ -147,6 +157,7 @@ def spoken_for(body: Body) -> ProviderId | None:
             | PreCommitSectors(provider_id=provider_id)
             | ProveCommitSectors(provider_id=provider_id)
             | SubmitWindowPost(provider_id=provider_id)
+            | DeclareFaults(provider_id=provider_id)
             | PostAsk(ask=Ask(provider_id=provider_id))
         ):
             return provider_id

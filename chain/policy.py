@@ -71,7 +71,16 @@ class Policy(Record):
     """What a missed window costs, in periods' price (Filecoin: 3.51 days of reward)."""
 
     forgiven_miss_periods: PositiveInt = 30
-    """One first miss a sector is free in this many periods (FIP-0002)."""
+    """In so many, one first miss a sector is free (FIP-0002), and `declared_faults_max`."""
+
+    declared_faults_max: PositiveInt = 3
+    """Misses that were declared ahead cost no fee; more of them can't be declared."""
+
+    declaration_epochs: PositiveInt = 700
+    """How long before its window a fault is declared at the latest: 35 minutes, as in Filecoin
+    (builtin-actors `policy.rs`, fault_declaration_cutoff)."""
+
+    declared_faults_batch_max: PositiveInt = 256
 
     fault_periods_max: PositiveInt = 42
     """Faulty for longer: terminated (builtin-actors `policy.rs`, fault_max_age)."""
@@ -110,6 +119,8 @@ class Policy(Record):
         for rule in self.sectors:
             if rule.response_epochs >= self.deadline_epochs:
                 raise ValueError(f"{rule.proof_type}: the response must end within its deadline")
+            if rule.response_epochs + self.declaration_epochs >= self.proving_period_epochs:
+                raise ValueError(f"{rule.proof_type}: no time between windows to declare a fault")
             self._keeps_seal_margin(rule)
             self._has_room_for_proofs(rule)
         return self
@@ -178,6 +189,7 @@ LAPTOP: Final = Policy(
     sectors=(SectorRule(proof_type=ProofType.SDR_512MIB, response_epochs=1, sealing_epochs=720),),
     prove_commit_epochs=17_280,
     ticket_age_max_epochs=17_280,
+    declaration_epochs=420,
     message_epochs_max=720,
 )
 """Friends on their own machines: the ledger's own beacon, real sectors, a day's period."""
@@ -195,6 +207,7 @@ DEV: Final = Policy(
     ),
     prove_commit_epochs=600,
     ticket_age_max_epochs=3_600,
+    declaration_epochs=1,
     message_epochs_max=600,
     faucet_atto_max=Atto(1_000 * ATTO_PER_TOKEN),
     for_tests=True,

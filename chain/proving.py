@@ -1,14 +1,22 @@
-"""Proofs: the one of replication, the one of every window, and what a missed window costs."""
+"""Proofs: the one of replication, the one of every window, and what one costs that is missed."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from chain import accounts, batch, settlement
-from chain.deadline import close_of, give_way, is_final, next_opening, next_window
+from chain.deadline import (
+    close_of,
+    declared_lately,
+    give_way,
+    is_final,
+    last_declaration_epoch,
+    next_opening,
+    next_window,
+)
 from chain.deal import Deal, DealState
-from chain.errors import ProofInvalid, TooEarly, TooLate, WrongState
+from chain.errors import AlreadyExists, NotAllowed, ProofInvalid, TooEarly, TooLate, WrongState
 from chain.keys import Address
-from chain.messages import ProveCommitSectors, SectorProof, SubmitWindowPost
+from chain.messages import DeclareFaults, ProveCommitSectors, SectorProof, SubmitWindowPost
 from chain.policy import Policy
 from chain.provider import Provider
 from chain.providers import worked_by
@@ -20,7 +28,7 @@ from chain.statements import (
     seed_epoch,
     window_statement,
 )
-from chain.units import Epoch
+from chain.units import Epoch, SectorNumber
 from chain.view import Draft, LedgerView, Transition
 
 
@@ -117,7 +125,9 @@ def prove_window(
     Raises: `NotFound`, `WrongState`, `TooEarly`, `TooLate`, `ProofInvalid`.
     """
     sector = view.sector(provider.id, item.number)
-    _check_window(view, sector, window_epoch)
+    _check_is_next(sector, window_epoch)
+    if window_epoch >= view.epoch:
+        raise TooEarly(f"the challenges of the window of {window_epoch} are not drawn yet")
     deals = view.deals_of(sector)
     statement = window_statement(
         chain_id=view.chain_id,
@@ -137,27 +147,67 @@ def prove_window(
     return draft.transition()
 
 
-def _check_window(view: LedgerView, sector: Sector, window_epoch: Epoch) -> None:
+def _check_is_next(sector: Sector, window_epoch: Epoch) -> None:
     if not sector.state.is_live or sector.window_epoch is None:
         raise WrongState(f"sector {sector.number}", state=sector.state, needed="a window to answer")
     if window_epoch < sector.window_epoch:
         raise TooLate(f"the window of {window_epoch} is closed; {sector.window_epoch} is next")
     if window_epoch > sector.window_epoch:
         raise TooEarly(f"the window of {sector.window_epoch} comes before that of {window_epoch}")
-    if window_epoch >= view.epoch:
-        raise TooEarly(f"the challenges of the window of {window_epoch} are not drawn yet")
+
+
+def declare_faults(view: LedgerView, sender: Address, body: DeclareFaults) -> Transition:
+    """Take the provider's word that sectors will miss a window, each alone.
+
+    Raises: `NotFound`, `NotAllowed`.
+    """
+    provider = worked_by(view, body.provider_id, sender)
+    return batch.each(
+        view,
+        body.numbers,
+        lambda over, number: declare_fault(over, provider, body.window_epoch, number),
+        name_of=lambda number: number,
+        items_max=view.policy.declared_faults_batch_max,
+    )
+
+
+def declare_fault(
+    view: LedgerView, provider: Provider, window_epoch: Epoch, number: SectorNumber
+) -> Transition:
+    """Make a sector faulty now, so that missing its next window costs no fee.
+
+    No money moves: a valid proof in that window makes the sector well and is paid like any other.
+
+    Raises: `NotFound`, `WrongState`, `TooEarly`, `TooLate`, `AlreadyExists`, `NotAllowed`.
+    """
+    policy, sector = view.policy, view.sector(provider.id, number)
+    _check_is_next(sector, window_epoch)
+    last_epoch = last_declaration_epoch(policy, window_epoch)
+    if view.epoch > last_epoch:
+        raise TooLate(f"faults in the window of {window_epoch} were declared until {last_epoch}")
+    if sector.is_declared:
+        raise AlreadyExists(f"the fault of sector {number} in the window of", window_epoch)
+    lately = declared_lately(policy, sector)
+    if len(lately) >= policy.declared_faults_max:
+        raise NotAllowed(f"sector {number} was declared faulty for {lately} already")
+    draft = Draft(view)
+    for deal in _unsettled(draft.deals_of(sector)):
+        draft.put(deal.evolve(state=DealState.FAULTY))
+    draft.put(sector.evolve(state=SectorState.FAULTY, declared=(*lately, window_epoch)))
+    return draft.transition()
 
 
 def miss_window(draft: Draft, sector: Sector) -> None:
-    """Settle a window that nobody answered: unpaid, and a fee unless it is the forgiven miss.
+    """Settle a window that nobody answered: unpaid, and a fee unless declared or forgiven.
 
     Missed for too many windows in a row, the sector is given up.
     """
     policy, window_epoch = draft.policy, sector.window_epoch
     assert window_epoch is not None, "only a sector with a window misses one"
     deals = _unsettled(draft.deals_of(sector))
-    is_forgiven = _is_forgiven(policy, sector, window_epoch)
-    fee_epochs = 0 if is_forgiven else policy.fault_fee_periods * policy.proving_period_epochs
+    is_forgiven = not sector.is_declared and _is_forgiven(policy, sector, window_epoch)
+    is_free = sector.is_declared or is_forgiven
+    fee_epochs = 0 if is_free else policy.fault_fee_periods * policy.proving_period_epochs
     for deal in deals:
         missed = settlement.refund_until(draft, deal, _settles_until(policy, sector, deal))
         missed = settlement.compensate(
@@ -185,7 +235,7 @@ def _is_forgiven(policy: Policy, sector: Sector, window_epoch: Epoch) -> bool:
 
 
 def reopen_window(draft: Draft, sector: Sector) -> None:
-    """Draw a window anew that was open when the ledger halted.
+    """Draw a window anew that was open when the ledger halted; what was declared of it stays.
 
     So nobody gains time to seal again, and nobody is punished for the ledger's trouble.
     """
@@ -199,7 +249,10 @@ def reopen_window(draft: Draft, sector: Sector) -> None:
         after_epoch=draft.epoch,
         proposals=[deal.proposal for deal in unsettled],
     )
-    draft.put(_with_window(draft.policy, sector, reopened))
+    declared = tuple(
+        reopened if epoch == sector.window_epoch else epoch for epoch in sector.declared
+    )
+    draft.put(_with_window(draft.policy, sector.evolve(declared=declared), reopened))
 
 
 def _unsettled(deals: Iterable[Deal]) -> Sequence[Deal]:

@@ -42,6 +42,8 @@ class Sector(Record):
     window_epoch:  the opening of the window that it must answer now, or next
     missed:        openings of the windows missed since its last proof, oldest first; to recover
                    it answers their challenges too
+    declared:      openings of the windows that the provider said, before they opened, it would
+                   miss; newest last, and only those that still count against the next
     """
 
     kind: Literal["sector"] = "sector"
@@ -66,6 +68,7 @@ class Sector(Record):
     """The first epoch that is too late for the window at `window_epoch`."""
 
     missed: tuple[Epoch, ...] = ()
+    declared: tuple[Epoch, ...] = ()
     forgiven_epoch: Epoch | None = None
     """The last miss that cost no fee."""
 
@@ -73,6 +76,11 @@ class Sector(Record):
     def key(self) -> str:
         """Return where the state keeps it."""
         return sector_key(self.provider_id, self.number)
+
+    @property
+    def is_declared(self) -> bool:
+        """Whether its next window is one that it was said to miss."""
+        return self.window_epoch is not None and self.window_epoch in self.declared
 
     @property
     def due_epoch(self) -> Epoch | None:

@@ -34,7 +34,7 @@ from proofs import beacon
 DATABASE_NAME: Final = "ledger.sqlite"
 """In a node's data folder, unless its settings name another database."""
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 """Goes up with every change of the tables, or of what the records in them look like."""
 
 _NAMING: Final = {

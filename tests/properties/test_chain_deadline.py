@@ -27,7 +27,8 @@ PROPOSAL = World().person("alice").proposes(World().provider("bob", atto=0))
 def policies(draw: st.DrawFn) -> Policy:
     response_epochs = draw(st.integers(1, 6))
     deadline_epochs = draw(st.integers(response_epochs + 1, 12))
-    deadlines = draw(st.integers(1, 4))
+    # One deadline that is all of the period must leave room to declare a fault in it.
+    deadlines = draw(st.integers(1 + (deadline_epochs == response_epochs + 1), 4))
     rule = DEV.sectors[0].evolve(response_epochs=response_epochs)
     return DEV.evolve(
         proving_period_epochs=deadline_epochs * deadlines,

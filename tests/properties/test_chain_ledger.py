@@ -11,6 +11,7 @@ from chain.deadline import open_windows
 from chain.deal import DealProposal
 from chain.messages import (
     CancelProposal,
+    DeclareFaults,
     PreCommitSectors,
     ProveCommitSectors,
     PublishDeals,
@@ -31,6 +32,7 @@ POLICY = STORY_POLICY.evolve(
     collateral_periods=5,
     fault_duration_divisor=2,
     forgiven_miss_periods=4,
+    declared_faults_max=2,
     sector_pieces_max=3,
 )
 """Everything happens soon, and the fees eat the collateral up."""
@@ -189,8 +191,33 @@ class LedgerMachine(RuleBasedStateMachine):
             assert deadline is not None
             self.model.activate(sector, deadline, self.world.epoch)
 
-    @rule(epochs=st.integers(1, 16), provers=st.lists(st.integers(0, 1)), halts=some)
-    def time_passes(self, epochs: int, provers: list[int], halts: int) -> None:
+    @rule(whom=some, periods_off=st.sampled_from([0, 0, 0, -1, 1]))
+    def declare(self, whom: int, periods_off: int) -> None:
+        provider = pick(self.providers, whom)
+        for (provider_id, number), sector in self.sectors.items():
+            if provider_id != provider.id:
+                continue
+            window = max(0, (sector.window or 0) + periods_off * POLICY.proving_period_epochs)
+            may = self.model.may_declare(sector, window, self.world.epoch)
+            body = DeclareFaults(
+                provider_id=provider.id,
+                window_epoch=Epoch(window),
+                numbers=(SectorNumber(number),),
+            )
+            assert (not provider.worker.says(body).refusals) is may
+            if may:
+                self.model.declare(sector)
+
+    @rule(
+        epochs=st.integers(1, 16),
+        provers=st.lists(st.integers(0, 1)),
+        halts=some,
+        fails=st.integers(0, 3),
+    )
+    def time_passes(self, epochs: int, provers: list[int], halts: int, fails: int) -> None:
+        if fails < len(self.providers):
+            self.declare(fails, 0)
+            provers = [index for index in provers if index != fails]
         for _ in range(epochs):
             is_after_gap = halts % 97 == self.world.epoch % 97
             self.world.passes(epochs=1, is_after_gap=is_after_gap)
@@ -214,7 +241,11 @@ class LedgerMachine(RuleBasedStateMachine):
         provider = pick(self.providers, whom)
         speaker = provider if as_owner else provider.worker
         proof = SectorProof(number=SectorNumber(number), proof_cid=CID.of(Codec.RAW, b"no proof"))
+        nobodys = SectorNumber(number + 10**6)
         bodies = (
+            DeclareFaults(
+                provider_id=provider.id, window_epoch=Epoch(window), numbers=(nobodys, nobodys)
+            ),
             ProveCommitSectors(provider_id=provider.id, proofs=(proof, proof)),
             SubmitWindowPost(
                 provider_id=provider.id, window_epoch=Epoch(window), proofs=(proof, proof)

@@ -40,6 +40,7 @@ class ModelSector:
     window: int | None = None
     misses: int = 0
     forgiven: int | None = None
+    declared: list[int] = field(default_factory=list)
     is_over: bool = False
 
 
@@ -95,14 +96,29 @@ class Model:
         sector.misses = 0
         self.ask_next(sector, sector.window + self.response)
 
+    def may_declare(self, sector: ModelSector, window: int, epoch: int) -> bool:
+        """Tell whether the sector's next window is that one, far enough ahead, and not too many."""
+        if window != sector.window or window in sector.declared:
+            return False
+        month = self.policy.forgiven_miss_periods * self.policy.proving_period_epochs
+        lately = [declared for declared in sector.declared if window - declared < month]
+        is_early = epoch + self.policy.declaration_epochs <= window
+        return is_early and len(lately) < self.policy.declared_faults_max
+
+    def declare(self, sector: ModelSector) -> None:
+        assert sector.window is not None
+        sector.declared.append(sector.window)
+        for deal in unsettled(sector):
+            deal.state = DealState.FAULTY
+
     def miss(self, sector: ModelSector) -> None:
         assert sector.window is not None
         period, opened = self.policy.proving_period_epochs, sector.window
-        is_free = sector.misses == 0 and (
-            sector.forgiven is None
-            or opened - sector.forgiven >= self.policy.forgiven_miss_periods * period
-        )
-        sector.forgiven = opened if is_free else sector.forgiven
+        is_free = opened in sector.declared
+        if not is_free and sector.misses == 0:
+            months = self.policy.forgiven_miss_periods * period
+            is_free = sector.forgiven is None or opened - sector.forgiven >= months
+            sector.forgiven = opened if is_free else sector.forgiven
         sector.misses += 1
         asked = unsettled(sector)
         for deal in asked:
@@ -124,7 +140,10 @@ class Model:
             if is_after_gap and sector.window is not None and sector.window < epoch:
                 finals = [final for final in self.finals(sector) if epoch < final]
                 soon = [final for final in finals if final <= epoch + self.response]
-                sector.window = min(soon, default=epoch)
+                anew = min(soon, default=epoch)
+                if sector.window in sector.declared:
+                    sector.declared[-1] = anew
+                sector.window = anew
             if sector.deadline is None and not sector.is_over and epoch > sector.prove_by:
                 self.lapse(sector)
             elif sector.window is not None and epoch > sector.window + self.response:

@@ -46,6 +46,8 @@ Break = Callable[[Entity], Entity]
         (Sector, lambda it: it.evolve(window_epoch=Epoch(0)), "should have closed"),
         (Sector, lambda it: it.evolve(missed=(Epoch(1),)), "after 1 missed"),
         (Sector, lambda it: it.evolve(state=SectorState.FAULTY), "after 0 missed"),
+        (Sector, lambda it: it.evolve(declared=(it.window_epoch,)), "after 0 missed"),
+        (Sector, lambda it: it.evolve(declared=(1, 2, 3, 4)), "all declared faulty"),
         (Sector, lambda it: it.evolve(state=SectorState.EXPIRED), "but has a window"),
         (UsedProposal, lambda it: it.evolve(deal_id=None), "not found by its proposal"),
         (Reservation, lambda it: it.evolve(proposal=it.proposal.evolve(nonce=9)), "reservation"),

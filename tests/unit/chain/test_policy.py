@@ -21,6 +21,7 @@ def test_real_networks_keep_the_protocols_times(policy: Policy) -> None:
     assert policy.prove_commit_epochs * policy.epoch_seconds == DAY_SECONDS
     assert policy.ticket_age_max_epochs * policy.epoch_seconds == DAY_SECONDS
     assert policy.message_epochs_max * policy.epoch_seconds == 60 * MINUTE_SECONDS
+    assert policy.declaration_epochs * policy.epoch_seconds == 35 * MINUTE_SECONDS
     assert policy.faucet_atto_max == 0
     for rule in policy.sectors:
         answer_milliseconds = rule.response_epochs * policy.epoch_seconds * 1_000
@@ -47,6 +48,7 @@ def rule_of(proof_type: ProofType, response_epochs: int) -> SectorRule:
         ({"sectors": (rule_of(ProofType.SDR_32GIB, 600),)}, "within its deadline"),
         ({"sectors": (rule_of(ProofType.SDR_512MIB, 2),) * 2}, "one rule"),
         ({"epoch_seconds": 4}, "sealing again"),
+        ({"declaration_epochs": 28_650}, "no time between windows"),
         ({"fault_fee_periods": 0}, "greater than or equal"),
         ({"sector_pieces_max": 128}, "a proof can take"),
         ({"recovery_windows_max": 28}, "a proof can take"),

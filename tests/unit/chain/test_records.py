@@ -14,6 +14,7 @@ from chain.deal import Deal, DealProposal
 from chain.errors import InsufficientFunds
 from chain.keys import MAIN_PREFIX, SigningKey
 from chain.messages import (
+    DeclareFaults,
     DrawFaucet,
     Message,
     PublishDeals,
@@ -59,6 +60,7 @@ MESSAGE = Message(
             window_epoch=Epoch(4),
             proofs=(SectorProof(number=SectorNumber(0), proof_cid=SOME_CID),),
         ),
+        DeclareFaults(provider_id=ProviderId(1), window_epoch=Epoch(4), numbers=(SectorNumber(0),)),
     ],
     ids=lambda body: body.kind,
 )
