@@ -20,6 +20,7 @@ from chain.view import Entity, Judge, MemoryLedger, Statement, Transition
 from ipfs.cid import CID
 from ipfs.errors import PeerError
 from proofs import beacon
+from proofs.bls import PublicKey
 
 
 class History(Protocol):
@@ -158,6 +159,7 @@ class _Replay:
     def __init__(self, history: History, genesis: Genesis) -> None:
         self._history = history
         self._genesis = genesis
+        self._beacon_key = PublicKey(genesis.beacon_public_key)
         self._parent: SignedHeader | None = None
         self._testimony = _Testimony(history)
         self._message_count = 0
@@ -228,9 +230,7 @@ class _Replay:
         _require(header.timestamp_milliseconds >= began, epoch, "is older than its parent")
         _require(signed.is_signed_by(genesis.ledger_address), epoch, "the ledger did not sign it")
         _require(
-            beacon.verify(
-                genesis.beacon_public_key, beacon_message(genesis.chain_id, epoch), header.beacon
-            ),
+            self._beacon_key.verify(beacon_message(genesis.chain_id, epoch), header.beacon),
             epoch,
             "the beacon is not the ledger's",
         )

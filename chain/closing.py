@@ -14,7 +14,7 @@ from chain.policy import Policy
 from chain.units import Epoch
 from chain.view import Draft, LedgerView, Stored, Transition
 from ipfs.record import Record
-from proofs.beacon import BeaconKey
+from proofs.bls import SecretKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class LedgerKeys:
     """What a ledger signs with: its blocks, and its beacon."""
 
     signing: SigningKey
-    beacon: BeaconKey
+    beacon: SecretKey
 
     def sign_beacon(self, chain_id: str, epoch: Epoch) -> bytes:
         """Return the beacon of an epoch: 96 bytes, the same however often it is asked."""

@@ -13,7 +13,7 @@ from chain.policy import POLICIES
 from chain.store import LedgerStore
 from chain.units import Epoch
 from chain.view import Transition
-from proofs.beacon import BeaconKey
+from proofs.bls import SecretKey
 
 KEYS_NAME: Final = "ledger.keys"
 
@@ -37,7 +37,7 @@ def open_keys(folder: Path) -> LedgerKeys:
         write_secret(path, seeds)
     if len(seeds) != 2 * KEY_BYTES:
         raise KeysLost(path)
-    return LedgerKeys(SigningKey(seeds[:KEY_BYTES]), BeaconKey.from_seed(seeds[KEY_BYTES:]))
+    return LedgerKeys(SigningKey(seeds[:KEY_BYTES]), SecretKey.from_seed(seeds[KEY_BYTES:]))
 
 
 def genesis_of(config: LedgerConfig, keys: LedgerKeys, *, timestamp_milliseconds: int) -> Genesis:

@@ -25,6 +25,7 @@ from ipfs.block import Block
 from ipfs.cid import CID
 from ipfs.record import Record
 from proofs import beacon
+from proofs.bls import PublicKey
 
 WAIT_SECONDS: Final = 20
 """How long a request asks the node to wait for news."""
@@ -120,7 +121,7 @@ class RemoteLedger:
         message = beacon_message(genesis.chain_id, epoch)
         # Off the event loop: without arkworks it takes most of a second.
         if not await asyncio.to_thread(
-            beacon.verify, genesis.beacon_public_key, message, found.signature
+            PublicKey(genesis.beacon_public_key).verify, message, found.signature
         ):
             raise LedgerUnreachable(self._url, f"not the beacon of {epoch} by the chain's key")
         return beacon.randomness(found.signature)

@@ -1,57 +1,70 @@
-"""BLS by py-arkworks-bls12381: about 2 ms a signature or verification."""
+"""The curve by py-arkworks-bls12381: 1.4 ms a verification."""
 
+from collections.abc import Sequence
+from functools import reduce
+from operator import add as _plus
 from typing import Final, TypeVar
 
 from py_arkworks_bls12381 import GT, G1Point, G2Point, Scalar
 
-DOMAIN: Final = b"BLS_SIG_BLS12381G2_XMD:SHA-256_SSWU_RO_POP_"
+MINUS_G1: Final = -G1Point()
+MINUS_G2: Final = -G2Point()
+_NOTHING: Final = (G1Point.identity(), G2Point.identity())
 
-_Point = TypeVar("_Point", G1Point, G2Point)
-
-
-def public_key(secret: int) -> bytes:
-    """Return the compressed public key."""
-    return bytes((G1Point() * _scalar(secret)).to_compressed_bytes())
+Point = TypeVar("Point", G1Point, G2Point)
 
 
-def sign(secret: int, message: bytes) -> bytes:
-    """Return the compressed signature."""
-    return bytes((G2Point.hash_to_curve(message, DOMAIN) * _scalar(secret)).to_compressed_bytes())
+def read_g1(compressed: bytes) -> G1Point | None:
+    """Return the point of 48 bytes."""
+    return _read(G1Point, compressed)
 
 
-def is_public_key(public_key: bytes) -> bool:
-    """Return whether the bytes are one valid key in its only encoding."""
-    return _point(G1Point, public_key) is not None
+def read_g2(compressed: bytes) -> G2Point | None:
+    """Return the point of 96 bytes."""
+    return _read(G2Point, compressed)
 
 
-def verify(public_key: bytes, message: bytes, signature: bytes, domain: bytes = DOMAIN) -> bool:
-    """Return whether the signature is the key's on the message."""
-    key, signed = _point(G1Point, public_key), _point(G2Point, signature)
-    if key is None or signed is None:
-        return False
-    hashed = G2Point.hash_to_curve(message, domain)
-    return bool(GT.pairing_check([key, -G1Point()], [hashed, signed]))
+def write_g1(point: G1Point) -> bytes:
+    """Return the 48 bytes of a point."""
+    return bytes(point.to_compressed_bytes())
 
 
-def verify_short(public_key: bytes, message: bytes, signature: bytes, domain: bytes) -> bool:
-    """Return whether the signature, in G1, is on the message by the key, in G2."""
-    key, signed = _point(G2Point, public_key), _point(G1Point, signature)
-    if key is None or signed is None:
-        return False
-    hashed = G1Point.hash_to_curve(message, domain)
-    return bool(GT.pairing_check([hashed, signed], [key, -G2Point()]))
+def write_g2(point: G2Point) -> bytes:
+    """Return the 96 bytes of a point."""
+    return bytes(point.to_compressed_bytes())
 
 
-def _scalar(secret: int) -> Scalar:
-    return Scalar.from_be_bytes(secret.to_bytes(32, "big"))
+def hash_to_g1(message: bytes, domain: bytes) -> G1Point:
+    """Return the point that a message is signed as in G1 (RFC 9380)."""
+    return G1Point.hash_to_curve(message, domain)
 
 
-def _point(kind: type[_Point], compressed: bytes) -> _Point | None:
+def hash_to_g2(message: bytes, domain: bytes) -> G2Point:
+    """Return the point that a message is signed as in G2 (RFC 9380)."""
+    return G2Point.hash_to_curve(message, domain)
+
+
+def multiply(point: Point, scalar: int) -> Point:
+    """Return a multiple of a point."""
+    return point * Scalar.from_be_bytes(scalar.to_bytes(32, "big"))
+
+
+def add(points: Sequence[Point]) -> Point:
+    """Return the sum of one point or more, of one group."""
+    return reduce(_plus, points)
+
+
+def pairings_cancel(in_g1: Sequence[G1Point], in_g2: Sequence[G2Point]) -> bool:
+    """Return whether the product of the pairings, pair by pair, is one."""
+    return bool(GT.pairing_check(list(in_g1), list(in_g2)))
+
+
+def _read(kind: type[Point], compressed: bytes) -> Point | None:
     try:
         point = kind.from_compressed_bytes(compressed)
     except ValueError:  # not a point, or not one of the subgroup
         return None
     # Infinity with stray bits still decodes, so the encoding is compared too.
-    if point == kind.identity() or bytes(point.to_compressed_bytes()) != compressed:
+    if point in _NOTHING or bytes(point.to_compressed_bytes()) != compressed:
         return None
     return point

@@ -1,7 +1,9 @@
-"""BLS by py_ecc, in pure Python: the reference, and the fallback where nothing faster installs."""
+"""The curve by py_ecc, in pure Python: the reference, and the fallback where no wheel installs."""
 
 # ruff: noqa: E402 - between reading the limit and resetting it
 import sys
+from collections.abc import Callable, Sequence
+from functools import reduce
 from hashlib import sha256
 from typing import Any, Final
 
@@ -9,56 +11,73 @@ _RECURSION_LIMIT: Final = sys.getrecursionlimit()
 
 from py_ecc import optimized_bls12_381
 from py_ecc.bls import g2_primitives, hash_to_curve
-from py_ecc.bls.ciphersuites import G2ProofOfPossession
 
 # Importing py_ecc lifts the limit a hundredfold, and then a stranger's deeply nested JSON overflows
 # the C stack and ends the process; the curve itself does without.
 sys.setrecursionlimit(_RECURSION_LIMIT)
 
-Suite: Final[Any] = G2ProofOfPossession
-"""Its byte types are NewTypes of a package that it alone depends on; so are the points' below."""
+# Its byte types are NewTypes of a package that it alone depends on; so are the points'.
+_curve: Final[Any] = optimized_bls12_381
+_points: Final[Any] = g2_primitives
+_hashing: Final[Any] = hash_to_curve
 
-_Curve: Final[Any] = optimized_bls12_381
-_Points: Final[Any] = g2_primitives
-_Hashing: Final[Any] = hash_to_curve
-DOMAIN: Final[bytes] = Suite.DST
-
-
-def public_key(secret: int) -> bytes:
-    """Return the compressed public key."""
-    return bytes(Suite.SkToPk(secret))
+MINUS_G1: Final[Any] = _curve.neg(_curve.G1)
+MINUS_G2: Final[Any] = _curve.neg(_curve.G2)
 
 
-def sign(secret: int, message: bytes) -> bytes:
-    """Return the compressed signature."""
-    return bytes(Suite.Sign(secret, message))
+def read_g1(compressed: bytes) -> Any | None:
+    """Return the point of 48 bytes."""
+    return _read(compressed, 48, _points.pubkey_to_G1)
 
 
-def is_public_key(public_key: bytes) -> bool:
-    """Return whether the bytes are one valid key in its only encoding."""
-    return len(public_key) == 48 and bool(Suite.KeyValidate(public_key))
+def read_g2(compressed: bytes) -> Any | None:
+    """Return the point of 96 bytes."""
+    return _read(compressed, 96, _points.signature_to_G2)
 
 
-def verify(public_key: bytes, message: bytes, signature: bytes, domain: bytes = DOMAIN) -> bool:
-    """Return whether the signature is the key's on the message."""
-    if len(public_key) != 48 or len(signature) != 96:
-        return False
-    checked = Suite._CoreVerify(public_key, message, signature, domain)  # noqa: SLF001 - any domain
-    return bool(checked)
+def write_g1(point: Any) -> bytes:
+    """Return the 48 bytes of a point."""
+    return bytes(_points.G1_to_pubkey(point))
 
 
-def verify_short(public_key: bytes, message: bytes, signature: bytes, domain: bytes) -> bool:
-    """Return whether the signature, in G1, is on the message by the key, in G2."""
-    if len(public_key) != 96 or len(signature) != 48:
-        return False
+def write_g2(point: Any) -> bytes:
+    """Return the 96 bytes of a point."""
+    return bytes(_points.G2_to_signature(point))
+
+
+def hash_to_g1(message: bytes, domain: bytes) -> Any:
+    """Return the point that a message is signed as in G1 (RFC 9380)."""
+    return _hashing.hash_to_G1(message, domain, sha256)
+
+
+def hash_to_g2(message: bytes, domain: bytes) -> Any:
+    """Return the point that a message is signed as in G2 (RFC 9380)."""
+    return _hashing.hash_to_G2(message, domain, sha256)
+
+
+def multiply(point: Any, scalar: int) -> Any:
+    """Return a multiple of a point."""
+    return _curve.multiply(point, scalar)
+
+
+def add(points: Sequence[Any]) -> Any:
+    """Return the sum of one point or more, of one group."""
+    return reduce(_curve.add, points)
+
+
+def pairings_cancel(in_g1: Sequence[Any], in_g2: Sequence[Any]) -> bool:
+    """Return whether the product of the pairings, pair by pair, is one."""
+    product = _curve.FQ12.one()
+    for one, other in zip(in_g1, in_g2, strict=True):
+        product *= _curve.pairing(other, one, final_exponentiate=False)
+    return bool(_curve.final_exponentiate(product) == _curve.FQ12.one())
+
+
+def _read(compressed: bytes, length: int, decompress: Callable[[bytes], Any]) -> Any | None:
+    if len(compressed) != length:
+        return None
     try:
-        key, signed = _Points.signature_to_G2(public_key), _Points.pubkey_to_G1(signature)
+        point = decompress(compressed)
     except ValueError:  # not a point of the curve, or not in its only encoding
-        return False
-    for point in (key, signed):
-        if _Curve.is_inf(point) or not _Points.subgroup_check(point):
-            return False
-    hashed = _Hashing.hash_to_G1(message, domain, sha256)
-    one_way = _Curve.pairing(key, hashed, final_exponentiate=False)
-    other_way = _Curve.pairing(_Curve.neg(_Curve.G2), signed, final_exponentiate=False)
-    return bool(_Curve.final_exponentiate(one_way * other_way) == _Curve.FQ12.one())
+        return None
+    return None if _curve.is_inf(point) or not _points.subgroup_check(point) else point

@@ -5,10 +5,11 @@ Source: drand's protocol specification; the schemes of its `crypto/schemes.go`.
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from hashlib import sha256
 from typing import Final
 
-from proofs.beacon import backend
+from proofs.bls import PublicKey
 from proofs.errors import ProofRejected
 
 _LONG_DOMAIN: Final = b"BLS_SIG_BLS12381G2_XMD:SHA-256_SSWU_RO_NUL_"
@@ -29,7 +30,7 @@ class Scheme(StrEnum):
     """Over the round alone, keys in G2, signatures of 48 bytes in G1."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class DrandChain:
     """One of drand's chains, by what never changes about it.
 
@@ -41,6 +42,11 @@ class DrandChain:
     public_key: bytes
     genesis_seconds: int
     period_seconds: int
+
+    @cached_property
+    def key(self) -> PublicKey:
+        """Return the public key, checked once. Raises `ProofRejected`."""
+        return PublicKey(self.public_key)
 
     def round_at(self, unix_seconds: float) -> int:
         """Return the number of the newest round that is due; 0 before the first."""
@@ -89,13 +95,10 @@ def verify_round(chain: DrandChain, published: Round) -> None:
     """
     if not 1 <= published.number < _ROUND_END:
         raise ProofRejected("no chain has such a round")
+    is_short = chain.scheme is Scheme.UNCHAINED_SHORT
+    if chain.key.is_in_g2 is not is_short:
+        raise ProofRejected("the scheme has keys of the other group")
     body = published.previous_signature + published.number.to_bytes(8, "big")
-    message = sha256(body).digest()
-    key, signature = chain.public_key, published.signature
-    match chain.scheme:
-        case Scheme.UNCHAINED_SHORT:
-            is_signed = backend().verify_short(key, message, signature, _SHORT_DOMAIN)
-        case Scheme.CHAINED | Scheme.UNCHAINED:
-            is_signed = backend().verify(key, message, signature, _LONG_DOMAIN)
-    if not is_signed:
+    domain = _SHORT_DOMAIN if is_short else _LONG_DOMAIN
+    if not chain.key.verify(sha256(body).digest(), published.signature, domain):
         raise ProofRejected("the chain did not sign this round")

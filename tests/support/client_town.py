@@ -45,7 +45,7 @@ from ipfs.pins.store import PinStore
 from ipfs.repository import Repository
 from market.messages import Accept, Progress, Propose, Reject, SignedProposal, Status, StatusRequest
 from market.stream import serve_asks, serve_deals
-from proofs.beacon import BeaconKey
+from proofs.bls import SecretKey
 from proofs.parameters import ProofType
 from provider.config import ProviderConfig
 from provider.daemon import Surroundings, open_node
@@ -300,7 +300,7 @@ class Town:
         self._sealing = sealing
         self._milliseconds = 0
         signing = SigningKey(b"ledger".ljust(32, b"\0"))
-        keys = LedgerKeys(signing, BeaconKey.from_seed(b"beacon".ljust(32, b"\0")))
+        keys = LedgerKeys(signing, SecretKey.from_seed(b"beacon".ljust(32, b"\0")))
         self.genesis = Genesis(
             policy=DEV,
             ledger_address=signing.address(DEV.address_prefix),

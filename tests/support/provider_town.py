@@ -35,7 +35,7 @@ from ipfs.p2p.peer_id import Identity, PeerId
 from ipfs.piece_cid import piece_cid_v2
 from market.messages import Accept, Reject, SignedProposal
 from market.stream import negotiate, request_ask
-from proofs.beacon import BeaconKey
+from proofs.bls import SecretKey
 from proofs.parameters import ProofType
 from proofs.piece import comm_p
 from provider.config import ProviderConfig
@@ -165,7 +165,7 @@ class Town:
         self.network = network
         self._milliseconds = 0
         signing = SigningKey(b"ledger".ljust(32, b"\0"))
-        keys = LedgerKeys(signing, BeaconKey.from_seed(b"beacon".ljust(32, b"\0")))
+        keys = LedgerKeys(signing, SecretKey.from_seed(b"beacon".ljust(32, b"\0")))
         self.genesis = Genesis(
             policy=policy,
             ledger_address=signing.address(policy.address_prefix),

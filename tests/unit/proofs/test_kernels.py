@@ -186,7 +186,7 @@ def test_the_level_in_use_is_said_for_every_kernel() -> None:
 
 VERIFY_MUCH = """
 import sys, numpy as np
-import proofs.registry, proofs.piece, proofs.beacon
+import proofs.registry, proofs.piece, proofs.bls
 from proofs.hashing import node_hash
 from proofs.merkle import verify_paths
 root = leaf = bytes(32)
