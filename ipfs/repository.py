@@ -81,7 +81,8 @@ class Repository:
             kept = self._pinned(pin for pin in pins if pin.holds_at(epoch))
             for pin in pins:
                 if not pin.holds_at(epoch):
-                    self.pins.remove(pin.root, pin.reason)
+                    # Its owner may have renewed or removed it since the pins were read.
+                    self.pins.strike(pin)
             removed_count = freed_bytes = 0
             for batch in _batches(self.blocks if among is None else among, kept):
                 count, size_bytes = self._sweep(batch)

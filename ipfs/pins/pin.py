@@ -53,5 +53,8 @@ class Pins(Protocol):
     def remove(self, cid: CID, reason: str | None = None) -> None:
         """Strike the CID's pins, or that for one reason. Raises `PinNotFound`."""
 
+    def strike(self, pin: Pin) -> None:
+        """Strike this pin unless it is gone, or another was written in its place."""
+
     def all(self) -> Sequence[Pin]:
         """Return every pin."""

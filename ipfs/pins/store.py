@@ -48,21 +48,27 @@ class PinStore:
         self.close()
 
     def add(self, pin: Pin) -> None:
-        """Write a pin down, in place of one of the same CID and reason."""
+        """Write a pin down, in place of one of the same CID and reason. Raises `PinsDamaged`."""
         row = (pin.root.multihash, pin.reason, pin.encode(), pin.cid.encode())
-        with self._lock:
-            self._database.execute("INSERT OR REPLACE INTO pins VALUES (?, ?, ?, ?)", row)
+        self._change("INSERT OR REPLACE INTO pins VALUES (?, ?, ?, ?)", row)
 
     def remove(self, cid: CID, reason: str | None = None) -> None:
-        """Strike the CID's pins, or that for one reason. Raises `PinNotFound`."""
-        with self._lock:
-            struck = self._database.execute(
-                "DELETE FROM pins WHERE multihash = :multihash"
-                " AND (:reason IS NULL OR reason = :reason)",
-                {"multihash": cid.multihash, "reason": reason},
-            ).rowcount
+        """Strike the CID's pins, or that for one reason. Raises `PinNotFound`, `PinsDamaged`."""
+        if reason is None:
+            struck = self._change("DELETE FROM pins WHERE multihash = ?", (cid.multihash,))
+        else:
+            struck = self._change(
+                "DELETE FROM pins WHERE multihash = ? AND reason = ?", (cid.multihash, reason)
+            )
         if not struck:
             raise PinNotFound(cid, reason)
+
+    def strike(self, pin: Pin) -> None:
+        """Strike this pin unless it is gone, or another was written in its place."""
+        self._change(
+            "DELETE FROM pins WHERE multihash = ? AND reason = ? AND record_cid = ?",
+            (pin.root.multihash, pin.reason, pin.cid.encode()),
+        )
 
     def all(self) -> tuple[Pin, ...]:
         """Return every pin, after a look at the whole file. Raises `PinsDamaged`."""
@@ -75,6 +81,14 @@ class PinStore:
         if verdict != "ok":
             raise PinsDamaged(f"{self._path}: {verdict}")
         return tuple(self._pin(*row) for row in rows)
+
+    def _change(self, statement: str, values: tuple[bytes | str, ...]) -> int:
+        """Change the table, durably; return how many rows it was."""
+        with self._lock:
+            try:
+                return self._database.execute(statement, values).rowcount
+            except sqlite3.DatabaseError as error:
+                raise self._judged(error) from error
 
     def _pin(self, multihash: bytes, reason: str, record: bytes, record_cid: bytes) -> Pin:
         try:

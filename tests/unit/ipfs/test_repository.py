@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ipfs import dag_cbor
 from ipfs.block import Block
 from ipfs.blockstore import BlockNotFound, MemoryBlockstore
 from ipfs.cid import CID, Codec
@@ -167,6 +168,35 @@ def test_what_is_pinned_during_a_collection_stays(how: str, pins: PinStore) -> N
     assert is_whole(repository, root)
 
 
+@pytest.mark.parametrize("until_epoch", [None, 9])
+def test_an_ended_pin_that_its_owner_touches_meanwhile_is_the_owners(
+    until_epoch: int | None, pins: PinStore
+) -> None:
+    class Walked(MemoryBlockstore):
+        """A store where the owner acts while another pin is walked."""
+
+        def get(self, cid: CID) -> Block:
+            if cid == other.cid:
+                owner_acts()
+            return super().get(cid)
+
+    def owner_acts() -> None:
+        if until_epoch is None:
+            pins.remove(ended.cid)
+        else:
+            pins.add(renewed)
+
+    blocks = Walked()
+    repository = Repository(blocks, pins)
+    [other, ended] = (Block.of(Codec.DAG_CBOR, dag_cbor.encode(number)) for number in (1, 2))
+    blocks.put([other, ended])
+    renewed = Pin(root=ended.cid, until_epoch=until_epoch)
+    for pin in (Pin(root=other.cid), Pin(root=ended.cid, until_epoch=3)):
+        pins.add(pin)
+    repository.collect(epoch=5)
+    assert pins.all() == (Pin(root=other.cid), *([] if until_epoch is None else [renewed]))
+
+
 def test_collections_and_imports_at_once_on_a_disk(tmp_path: Path, pins: PinStore) -> None:
     with DiskBlockstore(tmp_path / "blocks", segment_bytes_max=100_000) as blocks:
         repository = Repository(blocks, pins)
@@ -225,3 +255,15 @@ def test_a_list_of_pins_that_rotted_collects_nothing(tmp_path: Path) -> None:
     path.write_bytes(b"no database at all" * 100)
     with pytest.raises(PinsDamaged):
         PinStore(path)
+
+
+def test_a_file_of_pins_torn_while_it_is_open_is_said_to_be_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "pins.sqlite"
+    pin = Pin(root=CID.of(Codec.RAW, b"x"))
+    with PinStore(path) as pins:
+        pins.add(pin)
+    with PinStore(path) as pins:
+        path.write_bytes(bytes(path.stat().st_size))
+        for change in (pins.add, pins.strike, lambda _: pins.remove(pin.root)):
+            with pytest.raises(PinsDamaged):
+                change(pin)
