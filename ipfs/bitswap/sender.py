@@ -62,12 +62,14 @@ class Upload:
     @contextlib.contextmanager
     def queued(self, peer_id: PeerId) -> Iterator[None]:
         """Let a peer be one of those that wait for blocks."""
-        self._waiting[peer_id] = asyncio.Event()
+        is_its_turn = self._waiting[peer_id] = asyncio.Event()
         self._decide()
         try:
             yield
         finally:
-            del self._waiting[peer_id]
+            # A peer that has come back may be queued anew before its old place is left.
+            if self._waiting.get(peer_id) is is_its_turn:
+                del self._waiting[peer_id]
             self._decide()
 
     async def turn(self, peer_id: PeerId) -> bool:

@@ -2,20 +2,20 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from random import Random
 
 import pytest
 
 from ipfs.bitswap.connection import Lane, read_frames
 from ipfs.bitswap.messages import PROTOCOL_ID, Message, Want
-from ipfs.bitswap.sender import UploadLimit
+from ipfs.bitswap.sender import Upload, UploadLimit
 from ipfs.bitswap.stream import Bitswap
 from ipfs.block import Block
 from ipfs.exchange import DagLimits, fetch_dag
 from ipfs.host import Stream
 from ipfs.p2p.memory import MemoryHost, MemoryNetwork
-from ipfs.p2p.peer_id import PeerId
+from ipfs.p2p.peer_id import Identity, PeerId
 from tests.support.bitswap import ScriptedPeer, leaf, node, silent, store_of, tree, until, where
 
 LEAVES = [leaf(number, 100_000) for number in range(6)]
@@ -129,3 +129,13 @@ async def test_only_blocks_that_were_asked_for_earn_anything_and_once() -> None:
         now_s = asyncio.get_running_loop().time()
         gifts = {peer_id: it.size_bytes(now_s) for peer_id, it in choker._gifts.items()}
         assert gifts == {giver.host.peer_id: len(asked.data)}
+
+
+async def test_a_peer_that_came_back_keeps_its_new_place_when_the_old_one_ends() -> None:
+    upload = Upload(limit())
+    peer_id = Identity.from_seed(bytes(32)).peer_id
+    with ExitStack() as old:
+        old.enter_context(upload.queued(peer_id))
+        with upload.queued(peer_id):
+            old.close()
+            assert await upload.turn(peer_id)
