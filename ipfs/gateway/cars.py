@@ -132,7 +132,8 @@ class Everything:
         """Return up to `count` CIDs that are due next, as far as is known now."""
         while self._ahead and self._ahead[-1][0] in self._seen:
             self._ahead.pop()
-        return tuple(cid for cid, _ in self._ahead[: -count - 1 : -1])
+        nearest = (cid for cid, _ in self._ahead[: -count - 1 : -1])
+        return tuple(cid for cid in nearest if cid not in self._seen)
 
     def receive(self, block: Block) -> None:
         """Take the block that was due first. Raises `MalformedBytes`, `LimitExceeded`."""

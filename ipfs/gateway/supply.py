@@ -16,6 +16,9 @@ from ipfs.routing import Routing
 CACHE_BYTES_MAX: Final = 64 << 20
 IDLE_SECONDS: Final = 15.0
 
+UNDER_WAY_MAX: Final = 16
+"""Blocks that one request has asked of peers and not received."""
+
 
 class Supply:
     """Blocks for visitors.
@@ -105,15 +108,19 @@ class Blocks:
             self._fetch = self._fetching.enter_context(exchange.fetch(idle_timeout_s=idle_s))
             self._seek(self._fetch, self._root, routing)
         stored = await self._supply.exchange.sizes_bytes(ahead)
-        wants = [one for one in dict.fromkeys((cid, *ahead)) if self._is_missing(one)]
-        wants = [one for one in wants if one not in stored]
+        due = {cid: None} | {one: None for one in ahead if one not in stored}
+        # What is due later stays in the cache at most, however deep a stranger's DAG leads.
+        self._arrived = {one: block for one, block in self._arrived.items() if one in due}
+        room = max(UNDER_WAY_MAX - len(self._wanted), int(cid not in self._wanted))
+        wants = [one for one in due if self._is_missing(one)][:room]
         self._wanted.update(wants)
         self._fetch.want(wants)
         while cid in self._wanted:
             for block in await self._received(self._fetch, routing):
                 self._wanted.discard(block.cid)
-                self._arrived[block.cid] = block
                 self._supply.remember(block)
+                if block.cid in due:
+                    self._arrived[block.cid] = block
         return self._arrived.pop(cid)
 
     async def _received(self, fetch: BlockFetch, routing: Routing) -> list[Block]:

@@ -1,6 +1,8 @@
 """Blocks and CARs over real HTTP, which a client verifies itself (ipfs/gateway-conformance)."""
 
+import tracemalloc
 from collections.abc import Iterable
+from itertools import islice
 
 import httpx
 import pytest
@@ -14,9 +16,12 @@ from ipfs.cid import CID, Codec, HashCode
 from ipfs.dag import DEPTH_MAX
 from ipfs.dag_pb import PBLink, PBNode
 from ipfs.gateway.cars import Everything
+from ipfs.gateway.supply import Supply
+from ipfs.p2p.memory import MemoryNetwork
 from ipfs.plan import run
 from ipfs.unixfs.tree import resolve
-from tests.support.bitswap import parent
+from tests.support.bitswap import leaf, node, parent, where
+from tests.support.client_town import Gossip
 from tests.support.gateway import add_fixture, cids_in, gateway_over
 
 TWO_FILES = "dc35ad7f66fddaad"
@@ -240,6 +245,33 @@ async def test_a_chain_deeper_than_any_file_is_cut() -> None:
     async with gateway_over(store) as client:
         with pytest.raises(httpx.RemoteProtocolError):
             await client.get(f"/ipfs/{blocks[-1].cid}?format=car")
+
+
+async def test_what_is_asked_ahead_is_bounded_however_deep_a_dag_leads() -> None:
+    """Each node links to the next one and to leaves that come after all that is below it."""
+    leaves = iter([leaf(number, 100_000) for number in range(280)])
+    chain: list[list[Block]] = [[parent([])]]
+    for _ in range(40):
+        siblings = list(islice(leaves, 7))
+        chain.append([parent([chain[-1][0], *siblings]), *siblings])
+    top = chain[-1][0].cid
+    async with (
+        MemoryNetwork() as network,
+        node(network, [block for level in chain for block in level]) as (far, _, _),
+        node(network) as (_, exchange, _),
+    ):
+        supply = Supply(exchange, routing=Gossip(where(far)), cache_bytes_max=0)
+        walk = Everything(top, has_duplicates=False)
+        tracemalloc.start()
+        with supply.opened(top) as blocks:
+            for _ in chain:
+                due, *ahead = walk.wanted(8)
+                walk.receive(await blocks.get(due, ahead))
+            held_bytes, _ = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+            assert held_bytes < 4_000_000, "a few windows of 8 leaves"
+            while wanted := walk.wanted(8):
+                walk.receive(await blocks.get(wanted[0], wanted[1:]))
 
 
 def walked(blocks: Iterable[Block], root: CID, *, has_duplicates: bool) -> list[CID]:
