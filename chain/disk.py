@@ -1,6 +1,5 @@
 """What a process keeps in its data folder besides tables: its lock and its secret keys."""
 
-import fcntl
 import os
 import stat
 from collections.abc import Iterator
@@ -8,18 +7,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from ipfs.file_lock import LockHeld, take
+
 LOCK_NAME: Final = "lock"
 KEY_MODE: Final = 0o600
 
 
-class FolderLocked(Exception):
+class FolderLocked(LockHeld):
     """Another process works in this folder; two would spend the same money or number twice."""
 
     code = "folder-locked"
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(f"{folder} is in use by another process")
-        self.folder = folder
 
 
 class KeyFileOpen(Exception):
@@ -39,12 +36,11 @@ def locked(folder: Path) -> Iterator[None]:
     The lock goes with the process, however it ends: no stale lock is ever left.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (folder / LOCK_NAME).open("wb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise FolderLocked(folder) from error
+    descriptor = take(folder / LOCK_NAME, FolderLocked)
+    try:
         yield
+    finally:
+        os.close(descriptor)
 
 
 def read_secret(path: Path) -> bytes | None:
@@ -61,7 +57,7 @@ def read_secret(path: Path) -> bytes | None:
 def write_secret(path: Path, data: bytes) -> None:
     """Write a secret file, whole or not at all, for nobody else to read; never over another."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_name(path.name + ".new")
+    draft = path.with_name(f"{path.name}.{os.getpid()}.new")
     draft.unlink(missing_ok=True)
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, KEY_MODE)
     with os.fdopen(descriptor, "wb") as file:

@@ -18,8 +18,8 @@ from ipfs.block import Block
 from ipfs.blockstore import BlockCorrupt, BlockNotFound, BlockstoreFull
 from ipfs.cid import CID, Codec
 from ipfs.errors import MalformedBytes
+from ipfs.file_lock import LockHeld, take
 from ipfs.segments.files import OpenSegments, SegmentWriter, sync_folder
-from ipfs.segments.lock import lock
 from ipfs.segments.record import Found, Kind, SegmentFile, scan
 from ipfs.segments.scrub import ScrubReport, SegmentReport, compare
 from ipfs.segments.store import Place, SegmentIndex, is_damage, is_full
@@ -34,13 +34,22 @@ _RECLAIM_PARTS: Final = 64
 """A segment with less dead than this part of a full one is not worth rewriting."""
 
 _BATCH_BYTES: Final = 16 << 20
+_LOCK_NAME: Final = "lock"
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 log = logging.getLogger(__name__)
 
 
+class StoreLocked(LockHeld):
+    """Another store has the folder open; it is the one that writes there."""
+
+    code = "store-locked"
+
+
 class DiskBlockstore:
     """A `Blockstore` in a folder; one at a time may have it open. Safe to use from many threads.
+
+    Others may read beside it, by `DiskReader`.
 
     A put is on the disk when it returns, with one fsync a call: put many blocks at once. Every
     read is checked against the CID. A segment that is mostly deleted is rewritten, so space comes
@@ -64,7 +73,7 @@ class DiskBlockstore:
         disk = os.statvfs(folder)
         disk_bytes = disk.f_frsize * disk.f_blocks
         self._segment_bytes_max = min(segment_bytes_max, max(1, disk_bytes // _DISK_PARTS_MIN))
-        self._lock_fd = lock(folder)
+        self._lock_fd = take(folder / _LOCK_NAME, StoreLocked)
         try:
             self._segments = SegmentFile.all_in(folder)
             self._open_segments = OpenSegments(folder)

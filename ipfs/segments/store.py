@@ -61,13 +61,64 @@ class Place:
     data_bytes: int
 
 
-class SegmentIndex:
+class _Finder:
+    """Finds blocks by multihash in an open index."""
+
+    _database: sqlite3.Connection
+
+    def find(self, multihash: bytes) -> Place | None:
+        """Return where a block is."""
+        row = self._database.execute(
+            "SELECT segment, data_at, data_bytes FROM blocks WHERE multihash = ?", (multihash,)
+        ).fetchone()
+        return None if row is None else Place(*row)
+
+    def page(self, after: bytes) -> list[tuple[bytes, CID]]:
+        """Return the next blocks behind a multihash, in order."""
+        rows = self._database.execute(
+            "SELECT multihash, cid FROM blocks WHERE multihash > ? ORDER BY multihash LIMIT ?",
+            (after, _PAGE_ROWS),
+        )
+        return [(multihash, CID.decode(cid)) for multihash, cid in rows]
+
+
+class IndexReader(_Finder):
+    """The index as it is now, beside whoever writes it; an empty one until there is one."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder.absolute() / INDEX_NAME
+        self._inode = 0
+        self._database = sqlite3.connect(":memory:", check_same_thread=False)
+        self._database.executescript(_SCHEMA)
+        self.refresh()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    def refresh(self) -> bool:
+        """Go over to the index that is there now; return whether it is not the one before."""
+        inode = self._path.stat().st_ino if self._path.exists() else 0
+        if inode in {0, self._inode}:
+            return False
+        database = _open(f"{self._path.as_uri()}?mode=ro")
+        [version] = database.execute("PRAGMA user_version").fetchone()
+        if version != _VERSION:
+            # Its tables are still being made.
+            database.close()
+            return False
+        self._database.close()
+        self._database, self._inode = database, inode
+        return True
+
+
+class SegmentIndex(_Finder):
     """Finds blocks by multihash. Changes belong into `transaction`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._seal = folder / _SEAL_NAME
-        self.was_damaged = not _is_sound(folder / INDEX_NAME, self._seal)
+        self.was_damaged = not _is_sound(folder)
         if self.was_damaged:
             _remove(folder / INDEX_NAME)
         self.is_new = not (folder / INDEX_NAME).exists()
@@ -99,21 +150,6 @@ class SegmentIndex:
                 self._database.execute("ROLLBACK")
             raise
         self._database.execute("COMMIT")
-
-    def find(self, multihash: bytes) -> Place | None:
-        """Return where a block is."""
-        row = self._database.execute(
-            "SELECT segment, data_at, data_bytes FROM blocks WHERE multihash = ?", (multihash,)
-        ).fetchone()
-        return None if row is None else Place(*row)
-
-    def page(self, after: bytes) -> list[tuple[bytes, CID]]:
-        """Return the next blocks behind a multihash, in order."""
-        rows = self._database.execute(
-            "SELECT multihash, cid FROM blocks WHERE multihash > ? ORDER BY multihash LIMIT ?",
-            (after, _PAGE_ROWS),
-        )
-        return [(multihash, CID.decode(cid)) for multihash, cid in rows]
 
     def indexed_bytes(self) -> dict[int, int]:
         """Return how far each segment is indexed."""
@@ -252,8 +288,12 @@ class SegmentIndex:
         )
 
 
+def _open(uri: str) -> sqlite3.Connection:
+    return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+
+
 def _connect(path: Path) -> sqlite3.Connection:
-    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    database = _open(path.absolute().as_uri())
     try:
         # NORMAL never corrupts; the commits that it may lose are read from the segments again.
         database.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;" + _SCHEMA)
@@ -264,12 +304,21 @@ def _connect(path: Path) -> sqlite3.Connection:
     return database
 
 
-def _is_sound(path: Path, seal: Path) -> bool:
+def is_sealed(folder: Path) -> bool:
+    """Whether the index was closed, and every bit of it is as it was then."""
+    try:
+        return (folder / _SEAL_NAME).read_bytes() == _digest(folder / INDEX_NAME)
+    except FileNotFoundError:
+        return False
+
+
+def _is_sound(folder: Path) -> bool:
     """Whether an index can be trusted; one that was not closed is checked in its structure."""
+    path = folder / INDEX_NAME
     if not path.exists():
         return True
-    if seal.exists():
-        return seal.read_bytes() == _digest(path)
+    if (folder / _SEAL_NAME).exists():
+        return is_sealed(folder)
     database = sqlite3.connect(path, isolation_level=None)
     try:
         [version] = database.execute("PRAGMA user_version").fetchone()
