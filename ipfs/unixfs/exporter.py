@@ -3,7 +3,6 @@
 import errno
 import os
 import secrets
-import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -86,6 +85,8 @@ def export(
     ):
         writer = _Writer(_ReadAhead(store, readers), limits, on_progress)
         writer.write(root, folder_fd, name, ())
+        # Writing takes its time: something may have come to be there.
+        require_free(out_path)
         os.rename(name, out_path.name, src_dir_fd=folder_fd, dst_dir_fd=folder_fd)
 
 
@@ -105,6 +106,8 @@ class _ReadAhead:
         reader = RangeReader(root)
         under_way: dict[CID, Future[Block]] = {}
         while wanted := reader.wanted(_READ_AHEAD_BLOCKS):
+            # What is due later is read again then: however deep a file is, no more is held.
+            under_way = {cid: under_way[cid] for cid in wanted if cid in under_way}
             if len(wanted) > 1:
                 for cid in set(wanted) - under_way.keys():
                     under_way[cid] = self._readers.submit(self.get, cid)
@@ -238,19 +241,28 @@ def _temporary_sibling(out_path: Path) -> Iterator[tuple[int, str]]:
     try:
         yield folder_fd, name
     finally:
-        sibling = out_path.parent / name
-        if sibling.is_dir() and not sibling.is_symlink():
-            _remove_folder(sibling)
-        else:
-            sibling.unlink(missing_ok=True)
+        _remove(name, folder_fd)
         os.close(folder_fd)
 
 
-def _remove_folder(folder: Path) -> None:
-    """Remove a folder whose folders may by now be read-only."""
-    folder.chmod(0o700)
-    for parent, names, _ in os.walk(folder):
-        for path in (Path(parent, name) for name in names):
-            if not path.is_symlink():
-                path.chmod(0o700)
-    shutil.rmtree(folder)
+def _remove(name: str, folder_fd: int) -> None:
+    """Remove an entry of an open folder, if it is there, with all that is below it."""
+    try:
+        os.unlink(name, dir_fd=folder_fd)
+    except FileNotFoundError:
+        return
+    except (IsADirectoryError, PermissionError):
+        _remove_folder(name, folder_fd)
+
+
+def _remove_folder(name: str, folder_fd: int) -> None:
+    # It may have been made read-only by its own mode.
+    os.chmod(name, 0o700, dir_fd=folder_fd)
+    # By descriptors, as the path of what is deepest may be longer than any call takes.
+    inner_fd = os.open(name, _FOLDER, dir_fd=folder_fd)
+    try:
+        for entry in os.listdir(inner_fd):  # noqa: PTH208 - a `Path` has no descriptors
+            _remove(entry, inner_fd)
+    finally:
+        os.close(inner_fd)
+    os.rmdir(name, dir_fd=folder_fd)

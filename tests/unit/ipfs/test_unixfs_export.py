@@ -4,6 +4,7 @@ import errno
 import io
 import os
 import stat
+import tracemalloc
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -264,6 +265,56 @@ def test_an_error_while_writing_leaves_nothing(store: MemoryBlockstore, out: Pat
     with pytest.raises(OSError, match="no space"):
         export(store, directory(store, a=file(store)), out, on_progress=fail)
     assert not out.exists()
+
+
+def test_a_path_longer_than_any_call_takes_leaves_nothing_either(
+    store: MemoryBlockstore, out: Path
+) -> None:
+    root = directory(store, missing=Block.of(Codec.RAW, b"missing").cid)
+    for _ in range(20):
+        link = PBLink(root, "n" * 255, 0)
+        root = put(store, Header(NodeType.DIRECTORY, metadata=Metadata(mode=0o500)), link)
+    with pytest.raises(BlockNotFound):
+        export(store, root, out)
+
+
+def test_what_came_to_be_at_the_target_meanwhile_stays(store: MemoryBlockstore, out: Path) -> None:
+    def somebody_writes(_: int) -> None:
+        out.write_bytes(b"mine")
+
+    with pytest.raises(TargetExists):
+        export(store, file(store), out, on_progress=somebody_writes)
+    assert out.read_bytes() == b"mine"
+
+
+def test_no_more_is_read_ahead_however_deep_a_file_is(store: MemoryBlockstore, out: Path) -> None:
+    """Each node leads on first, and then to leaves that are due after all that is below it."""
+
+    class Fresh(MemoryBlockstore):
+        """A store that reads as a disk does: into memory of its own."""
+
+        def get(self, cid: CID) -> Block:
+            return Block(cid, bytes(bytearray(store.get(cid).data)))
+
+    leaf_bytes, siblings = 100_000, 7
+    root, size_bytes = file(store, bytes(leaf_bytes)), leaf_bytes
+    for level in range(50):
+        leaves = [
+            file(store, bytes([level, number]) * (leaf_bytes // 2)) for number in range(siblings)
+        ]
+        root = file_node(store, (size_bytes, *[leaf_bytes] * siblings), root, *leaves)
+        size_bytes += siblings * leaf_bytes
+    held_bytes: list[int] = []
+    tracemalloc.start()
+    export(
+        Fresh(),
+        root,
+        out,
+        on_progress=lambda _: held_bytes.append(tracemalloc.get_traced_memory()[0]),
+    )
+    tracemalloc.stop()
+    assert len(held_bytes) == 1 + 50 * siblings
+    assert max(held_bytes) < 4_000_000, "a few windows of 8 leaves"
 
 
 def file_node(
