@@ -14,8 +14,13 @@ class Routing(Protocol):
     async def provide(self, cid: CID) -> int:
         """Announce that we have this CID; return how many peers took the record."""
 
-    def find_providers(self, cid: CID, *, count_max: int = 20) -> AsyncIterator[PeerAddress]:
-        """Yield peers said to have the CID, as they are found, each once."""
+    def find_providers(
+        self, cid: CID, *, count_max: int | None = None
+    ) -> AsyncIterator[PeerAddress]:
+        """Yield peers said to have the CID, as they are found; one again with more addresses.
+
+        count_max:  stop at so many, which may all be made up; None: with the search
+        """
 
     async def find_peer(self, peer_id: PeerId) -> PeerAddress | None:
         """Return where the peer lives, or None if nobody close to it knows."""

@@ -1,6 +1,7 @@
 """The walk towards a key: ask the nearest peers known for nearer ones, until nobody knows any."""
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -8,6 +9,7 @@ from itertools import islice
 
 from ipfs.host import PeerAddress
 from ipfs.kad.keyspace import Key, distance, key_of
+from ipfs.kad.reach import Network, networks_of
 from ipfs.p2p.multiaddr import Multiaddr
 from ipfs.p2p.peer_id import PeerId
 
@@ -33,7 +35,9 @@ class _Path:
 @dataclass(slots=True)
 class _Candidate:
     peer_id: PeerId
-    addresses: dict[Multiaddr, None]
+    addresses: dict[Multiaddr, None] = field(default_factory=dict)
+    networks: frozenset[Network] = frozenset()
+    """Those that its addresses are said to be of."""
     stage: _Stage = _Stage.HEARD
     path: _Path | None = None
     """The one that it was asked on, which alone hears what it answers."""
@@ -50,7 +54,9 @@ class Lookup:
                                       --failed()----> FAILED
 
     Walks several disjoint paths from different seeds: a liar misleads only the path that asked it
-    (S/Kademlia, 4.4), while who answered on one path need not be asked again on another.
+    (S/Kademlia, 4.4), while who answered on one path need not be asked again on another. Of one
+    public network few answers count, so that a crowd of ids around the target ends where its
+    owner's addresses do.
     Over once on every path the `beta` nearest peers that have not failed have all answered, or
     `asks_max` were asked. With beta = k a peer that nobody near the key knows is the only one that
     can be missed.
@@ -66,6 +72,7 @@ class Lookup:
         beta: int,
         asks_max: int,
         paths: int = 1,
+        per_network_max: int = 3,
     ) -> None:
         self._target = target
         self._own = own
@@ -73,6 +80,8 @@ class Lookup:
         self._beta = beta
         self._asks_left = asks_max
         self._candidates: dict[int, _Candidate] = {}
+        self._per_network_max = per_network_max
+        self._answers_of: Counter[Network] = Counter()
         self._paths = [_Path() for _ in range(paths)]
         for index, seed in enumerate(seeds):
             self._hear(self._paths[index % paths], [seed])
@@ -103,9 +112,23 @@ class Lookup:
             chosen.append(candidate.peer)
         return chosen
 
-    def answered(self, peer_id: PeerId, closer_peers: Iterable[PeerAddress]) -> None:
-        """Take the answer of a peer that was asked."""
+    def answered(
+        self,
+        peer_id: PeerId,
+        closer_peers: Iterable[PeerAddress],
+        *,
+        networks: frozenset[Network] = frozenset(),
+    ) -> bool:
+        """Take the answer of a peer that was asked; return whether it counts.
+
+        networks:  the public ones that it was reached in
+        """
+        if self._has_heard_enough_of(networks):
+            self.failed(peer_id)
+            return False
+        self._answers_of.update(networks)
         self._hear(self._settle(peer_id, _Stage.ANSWERED), closer_peers)
+        return True
 
     def failed(self, peer_id: PeerId) -> None:
         """Take note that a peer that was asked did not answer as it should."""
@@ -127,8 +150,19 @@ class Lookup:
     def _live(self, distances: Iterable[int]) -> Iterator[_Candidate]:
         for far in distances:
             candidate = self._candidates[far]
-            if candidate.stage is not _Stage.FAILED:
+            if candidate.stage is not _Stage.FAILED and not self._is_shunned(candidate):
                 yield candidate
+
+    def _is_shunned(self, candidate: _Candidate) -> bool:
+        """Whether to leave it unasked, unless it turns out to live elsewhere as well."""
+        return (
+            candidate.stage is _Stage.HEARD
+            and bool(candidate.networks)
+            and all(self._has_heard_enough_of({network}) for network in candidate.networks)
+        )
+
+    def _has_heard_enough_of(self, networks: Iterable[Network]) -> bool:
+        return any(self._answers_of[network] >= self._per_network_max for network in networks)
 
     def _hear(self, path: _Path, peers: Iterable[PeerAddress]) -> None:
         for peer in peers:
@@ -138,9 +172,11 @@ class Lookup:
             place = bisect_left(path.distances, far)
             if path.distances[place : place + 1] != [far]:
                 path.distances.insert(place, far)
-            addresses = self._candidates.setdefault(far, _Candidate(peer.peer_id, {})).addresses
-            room = ADDRESSES_MAX - len(addresses)
-            addresses.update(dict.fromkeys(peer.addresses[: max(room, 0)]))
+            candidate = self._candidates.setdefault(far, _Candidate(peer.peer_id))
+            room = ADDRESSES_MAX - len(candidate.addresses)
+            fresh = [it for it in peer.addresses if it not in candidate.addresses][:room]
+            candidate.addresses.update(dict.fromkeys(fresh))
+            candidate.networks |= networks_of(fresh)
 
     def _settle(self, peer_id: PeerId, stage: _Stage) -> _Path:
         candidate = self._candidates[self._distance(peer_id)]

@@ -72,9 +72,16 @@ class KadParameters:
     newcomers_max: int = 64
     """Peers that say to serve the DHT and wait to be asked for a first sign of life."""
 
+    providers_enough: int = 20
+    """Providers that a lookup ends with, unless those who answered named more at once."""
+
+    news_per_teller: int = 2
+    """Providers believed at once of what one peer tells; the rest waits for the end of a lookup."""
+
     peers_per_network_max: int = 3
     """Peers of one /16 (IPv6: /32) in the table, so that one owner of addresses can't fill it
-    (go-libp2p-kad-dht, diversity filter; there an IPv6 network is an ASN)."""
+    (go-libp2p-kad-dht, diversity filter; there an IPv6 network is an ASN). Also whose answers
+    count in one lookup."""
 
     peers_per_network_and_bucket_max: int = 2
     """And in one bucket of it (same source)."""

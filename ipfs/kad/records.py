@@ -1,8 +1,10 @@
 """Who said to have what: provider records, kept for others and forgotten in time."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 from ipfs.host import PeerAddress
+from ipfs.kad.reach import Network
 from ipfs.p2p.multiaddr import Multiaddr
 from ipfs.p2p.peer_id import PeerId
 
@@ -11,12 +13,15 @@ from ipfs.p2p.peer_id import PeerId
 class _Record:
     addresses: tuple[Multiaddr, ...]
     expires_at: float
+    networks: frozenset[Network]
 
 
 class ProviderRecords:
     """At most `records_max` records; the oldest make room.
 
-    At most `providers_per_key_max` for one key, and `keys_per_provider_max` of one provider.
+    At most `providers_per_key_max` for one key, and `keys_per_provider_max` of one provider. Of
+    one key's, the public network that most are of makes room, and one of each network comes first:
+    ids are free, so that a crowd of them must not hide who lives elsewhere.
 
     A key is the multihash of a CID. Knows no clock; `now` is seconds on the caller's, and never
     goes back.
@@ -42,30 +47,47 @@ class ProviderRecords:
     def __len__(self) -> int:
         return len(self._arrivals)
 
-    def add(self, key: bytes, provider: PeerAddress, now: float) -> None:
-        """Believe for a while that the provider has what the key names."""
+    def add(
+        self,
+        key: bytes,
+        provider: PeerAddress,
+        now: float,
+        *,
+        networks: frozenset[Network] = frozenset(),
+    ) -> None:
+        """Believe for a while that the provider has what the key names.
+
+        networks:  the public ones that it said so from
+        """
         self.forget(key, provider.peer_id)
         keys = self._by_provider.get(provider.peer_id, {})
         if len(keys) >= self._keys_per_provider_max:
             self.forget(next(iter(keys)), provider.peer_id)
         providers = self._by_key.get(key, {})
         if len(providers) >= self._providers_per_key_max:
-            self.forget(key, next(iter(providers)))
+            self.forget(key, _most_crowded(providers))
         if len(self._arrivals) >= self._records_max:
             self.forget(*next(iter(self._arrivals)))
         self._arrivals[key, provider.peer_id] = None
         self._by_provider.setdefault(provider.peer_id, {})[key] = None
         self._by_key.setdefault(key, {})[provider.peer_id] = _Record(
-            provider.addresses, now + self._record_seconds
+            provider.addresses, now + self._record_seconds, networks
         )
 
     def providers(self, key: bytes, now: float) -> list[PeerAddress]:
-        """Return who has what the key names, the latest news first."""
-        return [
-            PeerAddress(peer_id, record.addresses)
-            for peer_id, record in reversed(self._by_key.get(key, {}).items())
-            if now < record.expires_at
-        ]
+        """Return who has what the key names: one of each network, another of each, and so on.
+
+        Of one network the latest news come first.
+        """
+        seen: Counter[Network] = Counter()
+        ranked: list[tuple[int, PeerAddress]] = []
+        for peer_id, record in reversed(self._by_key.get(key, {}).items()):
+            if now < record.expires_at:
+                rank = max((seen[network] for network in record.networks), default=0)
+                ranked.append((rank, PeerAddress(peer_id, record.addresses)))
+                seen.update(record.networks)
+        ranked.sort(key=lambda it: it[0])
+        return [provider for _, provider in ranked]
 
     def forget_expired(self, now: float) -> None:
         """Make room of what is no longer believed."""
@@ -85,3 +107,13 @@ class ProviderRecords:
         del self._by_provider[peer_id][key]
         if not self._by_provider[peer_id]:
             del self._by_provider[peer_id]
+
+
+def _most_crowded(providers: dict[PeerId, _Record]) -> PeerId:
+    """Return the oldest of those who share a network with most of the others."""
+    counts = Counter(network for it in providers.values() for network in it.networks)
+
+    def neighbours(peer_id: PeerId) -> int:
+        return max((counts[network] for network in providers[peer_id].networks), default=0)
+
+    return max(providers, key=neighbours)

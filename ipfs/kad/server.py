@@ -18,7 +18,7 @@ from ipfs.kad.messages import (
     Response,
     ValueRecord,
 )
-from ipfs.kad.reach import InReach
+from ipfs.kad.reach import InReach, networks_of
 from ipfs.kad.records import ProviderRecords
 from ipfs.kad.routing_table import RoutingTable
 from ipfs.kad.values import ValueRecords
@@ -84,7 +84,8 @@ class KadServer:
     ) -> None:
         if {provider.peer_id for provider in providers} != {sender}:
             raise NotTheProvider(f"{sender} announced for {len(providers)} providers, not itself")
-        self._records.add(key, providers[0], now)
+        networks = networks_of(self._host.remote_addresses(sender))
+        self._records.add(key, providers[0], now, networks=networks)
 
     def _target(self, key: bytes, sender: PeerId) -> Iterator[PeerAddress]:
         """Yield the peer that was asked for by name: a client is in nobody's table."""

@@ -1,21 +1,22 @@
-"""The DHT node: answers its peers, walks the network, keeps its table and announcements fresh."""
+"""The DHT node: answers its peers, finds and announces, keeps its table and records fresh."""
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from enum import Enum, auto
 from random import Random, SystemRandom
-from typing import Final, TypeVar
+from typing import Final
 
 from ipfs.cid import CID
-from ipfs.errors import PeerError, PeerHungUp
+from ipfs.errors import PeerHungUp
 from ipfs.framing import FrameReader, encode_frame
-from ipfs.host import Host, NetworkError, PeerAddress, Stream
+from ipfs.host import Host, PeerAddress, Stream
 from ipfs.ipns import IpnsValidator
+from ipfs.kad.announcements import Announcements
 from ipfs.kad.asking import Asker
+from ipfs.kad.hearsay import Hearsay
 from ipfs.kad.keyspace import key_of, preimage_near
-from ipfs.kad.lookup import Lookup
 from ipfs.kad.messages import (
     REQUEST_BYTES_MAX,
     AddProvider,
@@ -25,12 +26,12 @@ from ipfs.kad.messages import (
     Ping,
     PutValue,
     Request,
-    Response,
     decode_request,
 )
 from ipfs.kad.parameters import DEFAULT_PARAMETERS, LAN_PROTOCOL_ID, KadParameters
-from ipfs.kad.reach import networks_of, reach_of, within
+from ipfs.kad.reach import reach_of, within
 from ipfs.kad.records import ProviderRecords
+from ipfs.kad.remote import Walker
 from ipfs.kad.routing_table import RoutingTable
 from ipfs.kad.server import KadServer
 from ipfs.kad.sweep import serves
@@ -38,9 +39,6 @@ from ipfs.kad.values import Validator, ValueRecords
 from ipfs.p2p.peer_id import PeerId
 
 _READ_BYTES: Final = 64 << 10
-
-_T = TypeVar("_T")
-_RequestT = TypeVar("_RequestT", bound=Request)
 
 
 class Mode(Enum):
@@ -92,7 +90,13 @@ class Kademlia:
             records_max=parameters.values_max,
         )
         self._in_reach = reach_of(protocol_id)
-        self._asker = Asker(host, protocol_id, self._in_reach)
+        self._walker = Walker(
+            host,
+            Asker(host, protocol_id, self._in_reach),
+            self._table,
+            parameters=parameters,
+            clock=clock,
+        )
         self._server = KadServer(
             host,
             table=self._table,
@@ -102,9 +106,7 @@ class Kademlia:
             peers_max=parameters.k,
         )
         self._bootstrap_peers: tuple[PeerAddress, ...] = ()
-        self._announce_at: dict[bytes, float] = {}
-        self._newcomers: dict[PeerId, None] = {}
-        self._has_newcomers = asyncio.Event()
+        self._announcements = Announcements(republish_seconds=parameters.republish_seconds)
         host.on_identified(self._take_identified)
         for peer_id in host.connected_peers():
             self._take_identified(peer_id, host.peer_protocols(peer_id))
@@ -122,7 +124,7 @@ class Kademlia:
         They are remembered, and asked again whenever the table has run empty.
         """
         self._bootstrap_peers = tuple(peers)
-        await self._approach(self._host.peer_id.multihash, seeds=self._bootstrap_peers)
+        await self._walker.approach(self._host.peer_id.multihash, seeds=self._bootstrap_peers)
         return len(self._table)
 
     async def provide(self, cid: CID) -> int:
@@ -134,40 +136,49 @@ class Kademlia:
 
     def unprovide(self, cid: CID) -> None:
         """Announce this CID no more. Others forget it when its record expires."""
-        self._announce_at.pop(cid.multihash, None)
+        self._announcements.remove(cid.multihash)
         self._records.forget(cid.multihash, self._host.peer_id)
 
     async def find_providers(
-        self, cid: CID, *, count_max: int = 20
+        self, cid: CID, *, count_max: int | None = None
     ) -> AsyncGenerator[PeerAddress, None]:
-        """Yield other peers said to have the CID, as they are found, each once.
+        """Yield other peers said to have the CID, as they are found.
 
-        Those whose address nobody told come last. Close the iterator to stop early.
+        One comes again if it turns out to have more addresses; those whose address nobody told
+        come last. Close the iterator to stop early.
         """
-        seen = {self._host.peer_id}
-        homeless: dict[PeerId, PeerAddress] = {}
-        async with aclosing(self._told_providers(cid.multihash)) as providers:
+        enough = self._parameters.providers_enough if count_max is None else count_max
+        found: set[PeerId] = set()
+        async with aclosing(self._heard_of(cid.multihash, enough)) as providers:
             async for provider in providers:
-                if provider.peer_id in seen:
-                    continue
-                addresses = provider.addresses or self._host.known_addresses(provider.peer_id)
-                if not addresses:
-                    homeless[provider.peer_id] = provider
-                    continue
-                seen.add(provider.peer_id)
-                yield PeerAddress(provider.peer_id, addresses)
-                if len(seen) > count_max:
+                found.add(provider.peer_id)
+                yield provider
+                if len(found) == count_max:
                     return
-        unseen = [provider for peer_id, provider in homeless.items() if peer_id not in seen]
-        for provider in unseen[: count_max + 1 - len(seen)]:
+
+    async def _heard_of(self, key: bytes, enough: int) -> AsyncGenerator[PeerAddress, None]:
+        hearsay = Hearsay(own=self._host.peer_id, news_per_teller=self._parameters.news_per_teller)
+        for provider in hearsay.take(self._records.providers(key, self._clock())):
             yield provider
+        lookup = self._walker.lookup(key, beta=self._parameters.k)
+        async with aclosing(self._walker.walk(lookup, GetProviders(key))) as answers:
+            async for _, response in answers:
+                for provider in hearsay.take(map(self._located, response.provider_peers)):
+                    yield provider
+        for provider in hearsay.rest(enough):
+            yield provider
+
+    def _located(self, peer: PeerAddress) -> PeerAddress:
+        """Return a peer with where it was before, if whoever told of it did not say."""
+        addresses = peer.addresses or self._host.known_addresses(peer.peer_id)
+        return PeerAddress(peer.peer_id, addresses)
 
     async def find_peer(self, peer_id: PeerId) -> PeerAddress | None:
         """Return where the peer lives, or None if nobody close to it knows."""
         if peer_id in self._host.connected_peers():
             return PeerAddress(peer_id, self._host.known_addresses(peer_id))
-        lookup = self._lookup(peer_id.multihash, beta=self._parameters.beta)
-        async with aclosing(self._walk(lookup, FindNode(peer_id.multihash))) as answers:
+        lookup = self._walker.lookup(peer_id.multihash, beta=self._parameters.beta)
+        async with aclosing(self._walker.walk(lookup, FindNode(peer_id.multihash))) as answers:
             async for _, response in answers:
                 for peer in response.closer_peers:
                     if peer.peer_id == peer_id and peer.addresses:
@@ -180,13 +191,13 @@ class Kademlia:
         Raises `StaleValue` if we keep a better one, and what the validator raises.
         """
         self._values.put(key, value, self._clock())
-        return await self._place(PutValue(key, value), await self._approach(key))
+        return await self._walker.place(PutValue(key, value), await self._walker.approach(key))
 
     async def get_value(self, key: bytes) -> bytes | None:
         """Return the best value found under a key, or None; whoever was behind is told of it."""
         told: dict[PeerId, bytes] = {}
-        lookup = self._lookup(key, beta=self._parameters.k)
-        async with aclosing(self._walk(lookup, GetValue(key))) as answers:
+        lookup = self._walker.lookup(key, beta=self._parameters.k)
+        async with aclosing(self._walker.walk(lookup, GetValue(key))) as answers:
             async for peer_id, response in answers:
                 record = response.record
                 if record is None or not self._values.is_valid(key, record.value):
@@ -198,7 +209,7 @@ class Kademlia:
         if best is not None:
             nearest = lookup.closest(self._parameters.k)
             behind = [peer for peer in nearest if told.get(peer.peer_id) != best]
-            await self._place(PutValue(key, best), behind)
+            await self._walker.place(PutValue(key, best), behind)
         return best
 
     async def run(self) -> None:
@@ -207,14 +218,14 @@ class Kademlia:
             tasks.create_task(self._greet_as_they_come())
             while True:
                 await self.upkeep()
-                is_alone = not len(self._table) or any(self._due_announcements())
+                is_alone = not len(self._table) or self._announcements.due(self._clock())
                 await asyncio.sleep(
                     self._parameters.retry_seconds if is_alone else self._parameters.refresh_seconds
                 )
 
     async def greet(self) -> None:
         """Ask those who say to serve the DHT; who answers is in the table from then on."""
-        await self._ask_each(tuple(self._newcomers), FindNode(self._host.peer_id.multihash))
+        await self._walker.greet()
 
     async def upkeep(self) -> None:
         """Do one round of what `run` repeats."""
@@ -222,143 +233,36 @@ class Kademlia:
         self._records.forget_expired(now)
         self._values.forget_expired(now)
         silent = self._table.silent_since(now - self._parameters.refresh_seconds)
-        await self._ask_each(silent, Ping())
+        await self._walker.ask_each(silent, Ping())
         own = self._host.peer_id.multihash
-        await self._approach(own, seeds=() if len(self._table) else self._bootstrap_peers)
+        await self._walker.approach(own, seeds=() if len(self._table) else self._bootstrap_peers)
         depth = min(self._table.depth, self._parameters.refresh_prefix_bits_max)
         for prefix_bits in range(depth + 1):
-            await self._approach(preimage_near(key_of(own), prefix_bits, self._random))
+            await self._walker.approach(preimage_near(key_of(own), prefix_bits, self._random))
         await self._sweep()
 
     async def _greet_as_they_come(self) -> None:
-        while await self._has_newcomers.wait():
-            self._has_newcomers.clear()
+        while await self._walker.has_newcomers.wait():
             await self.greet()
-
-    def _due_announcements(self) -> list[bytes]:
-        now = self._clock()
-        return [key for key, due_at in self._announce_at.items() if due_at <= now]
 
     async def _sweep(self) -> None:
         """Announce what is due, neighbours in the key space together."""
         found_for: bytes | None = None
         keepers: list[PeerAddress] = []
-        for key in sorted(self._due_announcements(), key=key_of):
+        for key in sorted(self._announcements.due(self._clock()), key=key_of):
             if found_for is None or not serves(keepers, found_for, key, k=self._parameters.k):
-                found_for, keepers = key, await self._approach(key)
+                found_for, keepers = key, await self._walker.approach(key)
             await self._announce(key, keepers)
 
     async def _announce(self, key: bytes, keepers: Sequence[PeerAddress] | None = None) -> int:
         [us] = within(self._in_reach, [PeerAddress(self._host.peer_id, self._host.addresses)])
         self._records.add(key, us, self._clock())
-        self._announce_at[key] = self._clock()
-        nearest = await self._approach(key) if keepers is None else keepers
-        took = await self._place(AddProvider(key, (us,)), nearest)
+        self._announcements.add(key, self._clock())
+        nearest = await self._walker.approach(key) if keepers is None else keepers
+        took = await self._walker.place(AddProvider(key, (us,)), nearest)
         if took:
-            self._announce_at[key] = self._clock() + self._parameters.republish_seconds
+            self._announcements.made(key, self._clock())
         return took
-
-    async def _place(self, request: AddProvider | PutValue, keepers: Iterable[PeerAddress]) -> int:
-        """Hand a record to those who should keep it; return how many took it."""
-
-        async def hand(keeper: PeerAddress) -> bool:
-            if isinstance(request, AddProvider):
-                return await self._try(self._asker.tell, keeper, request) is not None
-            response = await self._try(self._asker.ask, keeper, request)
-            return response is not None and response.record is not None
-
-        async with asyncio.TaskGroup() as tasks:
-            handed = [tasks.create_task(hand(keeper)) for keeper in keepers]
-        return sum(task.result() for task in handed)
-
-    async def _told_providers(self, key: bytes) -> AsyncGenerator[PeerAddress, None]:
-        for provider in self._records.providers(key, self._clock()):
-            yield provider
-        lookup = self._lookup(key, beta=self._parameters.k)
-        async with aclosing(self._walk(lookup, GetProviders(key))) as answers:
-            async for _, response in answers:
-                for provider in response.provider_peers:
-                    yield provider
-
-    async def _approach(
-        self, key: bytes, *, seeds: Iterable[PeerAddress] = ()
-    ) -> list[PeerAddress]:
-        """Return the `k` live peers nearest to a key, nearest first."""
-        lookup = self._lookup(key, beta=self._parameters.k, seeds=seeds)
-        async for _ in self._walk(lookup, FindNode(key)):
-            pass
-        return lookup.closest(self._parameters.k)
-
-    def _lookup(self, key: bytes, *, beta: int, seeds: Iterable[PeerAddress] = ()) -> Lookup:
-        nearest = self._table.closest(key_of(key), self._parameters.k)
-        untried = self._newcomers if len(nearest) < self._parameters.k else ()
-        return Lookup(
-            key_of(key),
-            (*seeds, *map(PeerAddress, nearest), *map(PeerAddress, untried)),
-            own=self._host.peer_id,
-            alpha=self._parameters.alpha,
-            beta=beta,
-            asks_max=self._parameters.asks_max,
-            paths=self._parameters.paths,
-        )
-
-    async def _walk(
-        self, lookup: Lookup, request: Request
-    ) -> AsyncGenerator[tuple[PeerId, Response], None]:
-        """Run a lookup to its end; yield each response as it comes."""
-        asked: dict[asyncio.Task[Response | None], PeerId] = {}
-        try:
-            while True:
-                for peer in lookup.next_peers():
-                    asking = asyncio.create_task(self._try(self._asker.ask, peer, request))
-                    asked[asking] = peer.peer_id
-                if lookup.is_done:
-                    return
-                answered, _ = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
-                for asking in answered:
-                    peer_id = asked.pop(asking)
-                    response = asking.result()
-                    if response is None:
-                        lookup.failed(peer_id)
-                        continue
-                    lookup.answered(peer_id, response.closer_peers)
-                    yield peer_id, response
-        finally:
-            # Not a TaskGroup: a generator may be closed by another task than the one it runs in.
-            for asking in asked:
-                asking.cancel()
-            await asyncio.gather(*asked, return_exceptions=True)
-
-    async def _ask_each(self, peer_ids: Sequence[PeerId], request: Request) -> None:
-        places = asyncio.Semaphore(self._parameters.alpha)
-
-        async def ask(peer: PeerAddress) -> None:
-            async with places:
-                await self._try(self._asker.ask, peer, request)
-
-        async with asyncio.TaskGroup() as tasks:
-            for peer_id in peer_ids:
-                tasks.create_task(ask(PeerAddress(peer_id)))
-
-    async def _try(
-        self,
-        talk: Callable[[PeerAddress, _RequestT], Awaitable[_T]],
-        peer: PeerAddress,
-        request: _RequestT,
-    ) -> _T | None:
-        """Return what came of it, or None if the peer failed us, and keep the table true to it."""
-        self._newcomers.pop(peer.peer_id, None)
-        try:
-            async with asyncio.timeout(self._parameters.request_seconds_max):
-                outcome = await talk(peer, request)
-        except (PeerError, NetworkError, TimeoutError):
-            # Who keeps a better value than ours resets the stream too, and serves well.
-            if not isinstance(request, PutValue):
-                self._table.remove(peer.peer_id)
-            return None
-        networks = networks_of(self._host.remote_addresses(peer.peer_id))
-        self._table.heard(peer.peer_id, self._clock(), networks=networks)
-        return outcome
 
     async def _serve(self, stream: Stream) -> None:
         """Answer one inbound stream, which its peer may use for many requests."""
@@ -385,11 +289,4 @@ class Kademlia:
         await asyncio.sleep(0)
 
     def _take_identified(self, peer_id: PeerId, protocol_ids: Sequence[str]) -> None:
-        if self._protocol_id not in protocol_ids:
-            self._newcomers.pop(peer_id, None)
-            self._table.remove(peer_id)
-        elif peer_id not in self._table:
-            if len(self._newcomers) >= self._parameters.newcomers_max:
-                del self._newcomers[next(iter(self._newcomers))]
-            self._newcomers[peer_id] = None
-            self._has_newcomers.set()
+        self._walker.meet(peer_id, is_server=self._protocol_id in protocol_ids)

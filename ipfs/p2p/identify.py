@@ -77,6 +77,8 @@ class PeerInfo:
                     observed_address = next(iter(_known_addresses(data)), None)
                 case 5 | 6:
                     texts[number] = _text(data)
+                case _:
+                    continue
         return cls(
             public_key=public_key,
             addresses=tuple(dict.fromkeys(addresses)),

@@ -119,7 +119,9 @@ async def read_frames(stream: Stream, *, until_end: bool = True) -> list[bytes]:
     return frames
 
 
-async def providers_of(node: Routing, cid: CID = CAT, count_max: int = 20) -> list[PeerAddress]:
+async def providers_of(
+    node: Routing, cid: CID = CAT, count_max: int | None = None
+) -> list[PeerAddress]:
     """Return every provider that a node finds."""
     return [provider async for provider in node.find_providers(cid, count_max=count_max)]
 

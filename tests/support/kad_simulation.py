@@ -1,21 +1,26 @@
 """A DHT of thousands in simulated time: the node's own tables and lookups, no sockets."""
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from heapq import heappop, heappush
+from ipaddress import IPv4Network
 from random import Random
 from typing import Final
 
 from ipfs.host import PeerAddress
+from ipfs.kad.hearsay import Hearsay
 from ipfs.kad.keyspace import KEY_BITS, Key, key_of
 from ipfs.kad.lookup import Lookup
 from ipfs.kad.parameters import DEFAULT_PARAMETERS
+from ipfs.kad.reach import Network
 from ipfs.kad.routing_table import RoutingTable
+from ipfs.p2p.multiaddr import Multiaddr
 from ipfs.p2p.peer_id import PeerId
 from tests.support.kad import nearest, peer
 
 K: Final = DEFAULT_PARAMETERS.k
+ADDRESS: Final = Multiaddr.parse("/ip4/10.0.0.1/tcp/4001")
 ROUND_TRIP_MS_MEAN: Final = 150
 DEAD_MS: Final = 1_000
 """Until a dial to who is gone is given up."""
@@ -39,7 +44,8 @@ class Walk:
 class Simulation:
     """Nodes that know whom they would know after a while; some have died, some conspire.
 
-    A conspirator tells of conspirators only, the nearest to what is sought, and keeps no record.
+    A conspirator tells of conspirators only, the nearest to what is sought; it answers at once,
+    keeps no record, and names forty providers that are none. A crowd of them shares one network.
     """
 
     def __init__(self, count: int, *, seed: int = 0) -> None:
@@ -47,6 +53,8 @@ class Simulation:
         self.nodes = [peer(number) for number in range(count)]
         self.dead: set[PeerId] = set()
         self.sybils: list[PeerId] = []
+        self._networks: frozenset[Network] = frozenset()
+        self._false = [peer(-number) for number in range(1, 41)]
         self._sorted = sorted((key_of(node.multihash), node) for node in self.nodes)
         self._tables: dict[PeerId, RoutingTable] = {}
 
@@ -58,12 +66,54 @@ class Simulation:
         """Let these nodes lie from now on."""
         self.sybils = list(sybils)
 
+    def crowd(self, target: bytes, count: int) -> None:
+        """Let so many ids of one network settle nearer to a key than anybody else.
+
+        Tables have three of them, as many as of any network.
+        """
+        ids = map(peer, range(1_000_000, 1_000_000 + 100 * count))
+        self.sybils = nearest(key_of(target), ids, count)
+        self._networks = frozenset({IPv4Network("6.0.0.0/16")})
+        known = ((key_of(it.multihash), it) for it in self.sybils[:3])
+        self._sorted = sorted((*self._sorted, *known))
+        self._tables.clear()
+
     def live(self) -> list[PeerId]:
         """Return the honest nodes that are there."""
         return [node for node in self.nodes if node not in self.dead and node not in self.sybils]
 
-    def walk(self, start: PeerId, target: bytes, *, paths: int) -> Walk:
-        """Run the lookup of one node."""
+    def finds(
+        self,
+        start: PeerId,
+        target: bytes,
+        provider: PeerId,
+        keepers: Iterable[PeerId],
+        *,
+        paths: int,
+    ) -> bool:
+        """Whether one node hears of a provider whose record these nodes keep."""
+        hearsay = Hearsay(own=start, news_per_teller=DEFAULT_PARAMETERS.news_per_teller)
+        kept = {*keepers}
+        found: set[PeerId] = set()
+
+        def listen(teller: PeerId) -> None:
+            told = self._false if teller in self.sybils else [provider] if teller in kept else []
+            news = hearsay.take(PeerAddress(it, (ADDRESS,)) for it in told)
+            found.update(it.peer_id for it in news)
+
+        self.walk(start, target, paths=paths, on_answer=listen)
+        found.update(it.peer_id for it in hearsay.rest(DEFAULT_PARAMETERS.providers_enough))
+        return provider in found
+
+    def walk(
+        self,
+        start: PeerId,
+        target: bytes,
+        *,
+        paths: int,
+        on_answer: Callable[[PeerId], None] = lambda _: None,
+    ) -> Walk:
+        """Run the lookup of one node; `on_answer` is called with each whose answer counts."""
         key = key_of(target)
         lookup = Lookup(
             key,
@@ -81,12 +131,8 @@ class Simulation:
         while True:
             for it in lookup.next_peers():
                 asked.append(it.peer_id)
-                takes_ms = (
-                    DEAD_MS
-                    if it.peer_id in self.dead
-                    else self.random.expovariate(1 / ROUND_TRIP_MS_MEAN)
-                )
-                heappush(arrivals, (now_ms + takes_ms, len(asked), it.peer_id))
+                arrives_ms = now_ms + self._answer_ms(it.peer_id)
+                heappush(arrivals, (arrives_ms, len(asked), it.peer_id))
             if lookup.is_done:
                 break
             now_ms, _, peer_id = heappop(arrivals)
@@ -96,9 +142,16 @@ class Simulation:
             told = self._answer(peer_id, key)
             for other in told:
                 hops.setdefault(other, hops.get(peer_id, 1) + 1)
-            lookup.answered(peer_id, map(PeerAddress, told))
+            networks = self._networks if peer_id in self.sybils else frozenset()
+            if lookup.answered(peer_id, map(PeerAddress, told), networks=networks):
+                on_answer(peer_id)
         closest = tuple(it.peer_id for it in lookup.closest(K))
         return Walk(tuple(asked), closest, hops.get(closest[0], 1) if closest else 0, now_ms)
+
+    def _answer_ms(self, peer_id: PeerId) -> float:
+        if peer_id in self.sybils:
+            return 0.0
+        return DEAD_MS if peer_id in self.dead else self.random.expovariate(1 / ROUND_TRIP_MS_MEAN)
 
     def _answer(self, peer_id: PeerId, key: Key) -> list[PeerId]:
         if peer_id in self.sybils:

@@ -70,7 +70,7 @@ class Signposts:
     async def provide(self, cid: CID) -> int:
         return 0
 
-    async def find_providers(self, cid: CID, *, count_max: int = 20) -> AsyncIterator[PeerAddress]:
+    async def find_providers(self, cid: CID, *, count_max: int | None = None) -> AsyncIterator[PeerAddress]:
         self.sought.append(cid)
         for peer in self._providers.get(cid, [])[:count_max]:
             yield peer
@@ -294,7 +294,7 @@ async def test_a_provider_is_asked_as_soon_as_it_is_found() -> None:
 
     class Endless(Signposts):
         async def find_providers(
-            self, cid: CID, *, count_max: int = 20
+            self, cid: CID, *, count_max: int | None = None
         ) -> AsyncIterator[PeerAddress]:
             yield where(provider)
             try:
@@ -317,7 +317,7 @@ async def test_leaving_ends_the_search_too() -> None:
 
     class Endless(Signposts):
         async def find_providers(
-            self, cid: CID, *, count_max: int = 20
+            self, cid: CID, *, count_max: int | None = None
         ) -> AsyncIterator[PeerAddress]:
             is_looking.set()
             await asyncio.get_running_loop().create_future()

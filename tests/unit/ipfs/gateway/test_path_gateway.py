@@ -366,7 +366,7 @@ class Signposts(Gossip):
         super().__init__(*peers)
         self._cid = cid
 
-    async def find_providers(self, cid: CID, *, count_max: int = 20) -> AsyncIterator[PeerAddress]:
+    async def find_providers(self, cid: CID, *, count_max: int | None = None) -> AsyncIterator[PeerAddress]:
         if cid == self._cid:
             async for peer in super().find_providers(cid, count_max=count_max):
                 yield peer

@@ -17,6 +17,7 @@ from ipfs.kad.messages import (
     encode_request,
 )
 from ipfs.kad.parameters import LAN_PROTOCOL_ID, KadParameters
+from ipfs.kad.remote import Walker
 from ipfs.kad.stream import Kademlia, Mode
 from ipfs.p2p.memory import MemoryNetwork
 from tests.support.kad import (
@@ -82,7 +83,7 @@ async def test_many_providers_are_found_each_once_and_no_more_than_asked() -> No
 
 def requests_under_way() -> int:
     names = [getattr(task.get_coro(), "__qualname__", "") for task in asyncio.all_tasks()]
-    return names.count(Kademlia._try.__qualname__)
+    return names.count(Walker._try.__qualname__)
 
 
 async def test_an_iterator_closed_early_leaves_nothing_running() -> None:
