@@ -11,7 +11,7 @@ import httpx
 from ipfs.bitswap.session import DONT_HAVE, BlockUnavailable
 from ipfs.block import BLOCK_BYTES_MAX, Block
 from ipfs.cid import CID
-from ipfs.errors import LimitExceeded, PeerError
+from ipfs.errors import LimitExceeded, PeerError, PeerTooSlow
 from ipfs.exchange import BlockFetch, Exchange
 from ipfs.gateway.formats import MEDIA_TYPES, Format
 from ipfs.host import NetworkError, PeerAddress, PeerUnreachable
@@ -19,6 +19,9 @@ from ipfs.p2p.peer_id import PeerId
 
 REQUESTS_MAX: Final = 8
 """Under way at a time."""
+
+BLOCK_SECONDS_MAX: Final = 120.0
+"""For one block, to its last byte, however steadily it trickles: eight of 2 MiB at 140 kB/s."""
 
 
 class BlockRefused(NetworkError):
@@ -108,7 +111,8 @@ class _GatewayFetch:
         """Return blocks that have arrived, at least one. Raises `BlockUnavailable`."""
         done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
         arrived = {task for task in done if task.exception() is None}
-        self._tasks -= arrived or done
+        # What failed stays, to be told again: it remains wanted.
+        self._tasks -= arrived
         return [task.result() for task in arrived or done]
 
     def abandon(self) -> None:
@@ -134,9 +138,12 @@ class _GatewayFetch:
     async def _get(self, peer_id: PeerId, url: str, cid: CID) -> Block:
         data = bytearray()
         try:
-            async with self._http.stream(
-                "GET", f"{url}/ipfs/{cid}?format=raw", timeout=self._idle_timeout_s
-            ) as answer:
+            async with (
+                asyncio.timeout(BLOCK_SECONDS_MAX),
+                self._http.stream(
+                    "GET", f"{url}/ipfs/{cid}?format=raw", timeout=self._idle_timeout_s
+                ) as answer,
+            ):
                 if answer.status_code != httpx.codes.OK:
                     raise BlockRefused(f"{url} answers {answer.status_code} for {cid}")
                 async for piece in answer.aiter_raw():
@@ -147,6 +154,8 @@ class _GatewayFetch:
                         )
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise PeerUnreachable(peer_id, {}) from error
+        except TimeoutError:
+            raise PeerTooSlow("it did not finish a block") from None
         return Block.checked(cid, bytes(data))
 
 

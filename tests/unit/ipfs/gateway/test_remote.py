@@ -6,12 +6,12 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from ipfs.bitswap.session import DONT_HAVE
+from ipfs.bitswap.session import DONT_HAVE, BlockUnavailable
 from ipfs.bitswap.stream import Bitswap
 from ipfs.block import BLOCK_BYTES_MAX
 from ipfs.blockstore import MemoryBlockstore
 from ipfs.cid import CID
-from ipfs.errors import LimitExceeded, MalformedBytes, WrongBlock
+from ipfs.errors import LimitExceeded, MalformedBytes, PeerTooSlow, WrongBlock
 from ipfs.exchange import DagLimits, DagUnavailable, FetchedDag, fetch_dag
 from ipfs.gateway.remote import GatewayExchange
 from ipfs.host import PeerUnreachable
@@ -68,6 +68,17 @@ def hang_up(writer: asyncio.StreamWriter) -> None:
     writer.close()
 
 
+def trickle(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+
+    def one_more() -> None:
+        if not writer.is_closing():
+            writer.write(b".")
+            asyncio.get_running_loop().call_later(0.01, one_more)
+
+    one_more()
+
+
 def say_nothing(_: asyncio.StreamWriter) -> None:
     """Keep the request."""
 
@@ -99,6 +110,33 @@ async def test_a_gateway_that_fails_is_dropped_and_the_next_one_gives_all(
         found = await fetched(MemoryBlockstore(), blocks[-1].cid, gateways, idle_timeout_s=0.3)
     assert found.dropped == {CROOKED: code}
     assert found.block_count == len(blocks)
+
+
+async def test_a_gateway_that_trickles_is_dropped_like_one_that_is_silent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ipfs.gateway.remote.BLOCK_SECONDS_MAX", 0.3)
+    blocks = tree(5)
+    async with gateway_over(store_of(blocks)) as client, crooked(trickle) as url:
+        gateways = {CROOKED: url, HONEST: str(client.base_url).rstrip("/")}
+        found = await fetched(MemoryBlockstore(), blocks[-1].cid, gateways)
+    assert found.dropped == {CROOKED: PeerTooSlow.code}
+
+
+async def test_what_no_gateway_has_can_be_asked_for_and_is_said_again() -> None:
+    blocks = tree(5)
+    missing = blocks[0]
+    async with (
+        gateway_over(store_of(blocks[1:])) as client,
+        MemoryNetwork() as network,
+        Bitswap(network.add_host(), MemoryBlockstore()) as bitswap,
+        GatewayExchange(bitswap, {HONEST: str(client.base_url).rstrip("/")}) as exchange,
+    ):
+        with exchange.fetch(idle_timeout_s=5) as fetch:
+            fetch.want([missing.cid])
+            for _ in range(2):
+                with pytest.raises(BlockUnavailable):
+                    await fetch.receive()
 
 
 async def test_a_redirect_leads_nowhere() -> None:
