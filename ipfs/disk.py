@@ -235,10 +235,11 @@ class DiskBlockstore:
         """Lend the open segment; on any error take back what was appended and abandon it."""
         writer = self._writer
         if writer is None:
-            with self._mutex:
-                segment = SegmentFile.new(max(self._segments, default=0) + 1)
-                self._segments[segment.id] = segment
+            # Beyond what is known here: a file whose making failed half-way has its number too.
+            segment = SegmentFile.new(max(SegmentFile.all_in(self._folder), default=0) + 1)
             writer = self._writer = SegmentWriter.open(self._folder, segment)
+            with self._mutex:
+                self._segments[segment.id] = segment
         size_bytes = writer.size_bytes
         try:
             yield writer

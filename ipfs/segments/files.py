@@ -30,8 +30,12 @@ class SegmentWriter:
         """Open a segment, new or not, to append to it; its name is durable when this returns."""
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
         fd = os.open(folder / segment.name, flags, 0o666)
-        sync_folder(folder)
-        return cls(segment, fd)
+        try:
+            sync_folder(folder)
+            return cls(segment, fd)
+        except BaseException:
+            os.close(fd)
+            raise
 
     def append(self, records: Iterable[Record]) -> list[int]:
         """Append records; return where the data of each starts."""

@@ -194,6 +194,31 @@ def test_a_failed_fsync_acknowledges_nothing_and_its_segment_is_left(
         assert store.get(block(3).cid) == block(3)
 
 
+@pytest.mark.parametrize("call", ["open", "fsync"])
+def test_a_segment_that_could_not_be_made_is_none(
+    call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = getattr(os, call)
+
+    def fail(what: object, *rest: int) -> int:
+        if isinstance(what, Path) and what.suffix != ".segment":
+            return int(made(what, *rest))
+        raise OSError(errno.EMFILE, "too many open files")
+
+    with DiskBlockstore(tmp_path) as store:
+        with monkeypatch.context() as patched:
+            patched.setattr(os, call, fail)
+            with pytest.raises(OSError, match="too many"):
+                store.put([block(1)])
+        store.put([block(2)])
+        assert store.scrub().is_clean
+    numbers = [path.name.partition("-")[0] for path in segments(tmp_path)]
+    assert len(set(numbers)) == len(numbers), "else only one of two is read again"
+    lose_index(tmp_path)
+    with DiskBlockstore(tmp_path) as store:
+        assert set(store) == {block(2).cid}
+
+
 @pytest.mark.parametrize("index_lost", [False, True])
 def test_a_tail_torn_anywhere_costs_only_what_was_torn(index_lost: bool, tmp_path: Path) -> None:
     blocks = [block(number) for number in range(12)]
