@@ -1,17 +1,19 @@
-"""The compression and fr32 as functions that compiled loops can call, in the dialect they name.
+"""The compression, fr32 and the field as functions that compiled loops call, in their dialect.
 
 The dialect is a literal at compile time: code for SHA-NI is not even generated for a machine
 without it, where LLVM would abort the process. Addresses are integers, so whoever calls keeps the
 arrays behind them alive.
 """
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any, Final
 
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from proofs.kernels import chacha_ir, fr32_ir
+from proofs.kernels import chacha_ir, field_ir, fr32_ir
 from proofs.kernels import sha256_ir as emit
 from proofs.kernels.sha256_constants import INITIAL_STATE
 
@@ -28,82 +30,6 @@ _TRUNCATED: Final = 0x3FFFFFFF
 
 Builder = Any
 Address = Any
-
-
-def _compress(_context: Any, sha_ni: Any, state: Any, block: Any) -> Any:
-    """Compress the 64-byte block at one address into the state at another."""
-    if not isinstance(sha_ni, types.Literal):
-        return None
-    emitted = _compress_sha_ni if sha_ni.literal_value else _compress_portable
-
-    def generate(_: Any, builder: Builder, _signature: Any, arguments: Any) -> None:
-        emitted(builder, arguments[1], arguments[2])
-
-    return types.void(sha_ni, state, block), generate
-
-
-def _pairs_sha_ni(_context: Any, source: Any, target: Any) -> Any:
-    """Hash the 8 pairs of nodes at one address into the 8 nodes at another."""
-
-    def generate(_: Any, builder: Builder, _signature: Any, arguments: Any) -> None:
-        _hash_pairs_sha_ni(builder, *arguments)
-
-    return types.void(source, target), generate
-
-
-def _pairs_portable(_context: Any, source: Any, target: Any) -> Any:
-    """Hash the 8 pairs of nodes at one address into the 8 nodes at another."""
-
-    def generate(_: Any, builder: Builder, _signature: Any, arguments: Any) -> None:
-        _hash_pairs_portable(builder, *arguments)
-
-    return types.void(source, target), generate
-
-
-def _pad_quad(_context: Any, source: Any, target: Any) -> Any:
-    """Write the 128 padded bytes of the 127 at one address to another."""
-
-    def generate(_: Any, builder: Builder, _signature: Any, arguments: Any) -> None:
-        fr32_ir.pad_quad(builder, *arguments)
-
-    return types.void(source, target), generate
-
-
-def _unpad_quad(_context: Any, source: Any, target: Any) -> Any:
-    """Write the 127 bytes of payload in the 128 at one address to another."""
-
-    def generate(_: Any, builder: Builder, _signature: Any, arguments: Any) -> None:
-        fr32_ir.unpad_quad(builder, *arguments)
-
-    return types.void(source, target), generate
-
-
-def _two_chacha_blocks(_context: Any, fixed: Any, node: Any, target: Any) -> Any:
-    """Write 128 bytes of ChaCha8 to one address, keyed by 11 words at another and a node."""
-
-    def generate(_: Any, builder: Builder, _signature: Any, arguments: Any) -> None:
-        chacha_ir.two_blocks(builder, *arguments)
-
-    return types.void(fixed, node, target), generate
-
-
-def _prefetch(_context: Any, address: Any) -> Any:
-    """Ask for the cache line behind an address."""
-
-    def generate(_: Any, builder: Builder, _signature: Any, arguments: Any) -> None:
-        emit.prefetch(builder, *arguments)
-
-    return types.void(address), generate
-
-
-# Declared as what they become: in compiled code the context argument is gone.
-compress: Any = intrinsic(prefer_literal=True)(_compress)
-pad_quad: Any = intrinsic(_pad_quad)
-unpad_quad: Any = intrinsic(_unpad_quad)
-two_chacha_blocks: Any = intrinsic(_two_chacha_blocks)
-prefetch: Any = intrinsic(_prefetch)
-hash_pairs_sha_ni: Any = intrinsic(_pairs_sha_ni)
-hash_pairs_portable: Any = intrinsic(_pairs_portable)
 
 
 def _compress_sha_ni(builder: Builder, state: Address, block: Address) -> None:
@@ -162,3 +88,41 @@ def _load_quads(builder: Builder, address: Address, offset_bytes: int) -> list[A
         emit.swap_bytes(builder, emit.load(builder, address, offset_bytes + at, emit.QUAD))
         for at in (0, 16, 32, 48)
     ]
+
+
+def _called(emitted: Callable[..., None]) -> Any:
+    """Return what compiled code calls, with addresses and numbers, to have instructions emitted."""
+
+    @wraps(emitted)  # numba reads the parameters, the builder's being the context's
+    def typed(_context: Any, *kinds: Any) -> Any:
+        def generate(_: Any, builder: Builder, _signature: Any, arguments: Any) -> None:
+            emitted(builder, *arguments)
+
+        return types.void(*kinds), generate
+
+    return intrinsic(typed)
+
+
+def _compress(_context: Any, sha_ni: Any, state: Any, block: Any) -> Any:
+    """Compress the 64-byte block at one address into the state at another."""
+    if not isinstance(sha_ni, types.Literal):
+        return None
+    emitted = _compress_sha_ni if sha_ni.literal_value else _compress_portable
+
+    def generate(_: Any, builder: Builder, _signature: Any, arguments: Any) -> None:
+        emitted(builder, arguments[1], arguments[2])
+
+    return types.void(sha_ni, state, block), generate
+
+
+# Declared as what they become: in compiled code the context argument is gone.
+compress: Any = intrinsic(prefer_literal=True)(_compress)
+hash_pairs_sha_ni = _called(_hash_pairs_sha_ni)
+hash_pairs_portable = _called(_hash_pairs_portable)
+pad_quad = _called(fr32_ir.pad_quad)
+unpad_quad = _called(fr32_ir.unpad_quad)
+two_chacha_blocks = _called(chacha_ir.two_blocks)
+prefetch = _called(emit.prefetch)
+add = _called(field_ir.add)
+multiply = _called(field_ir.multiply)
+multiply_add = _called(field_ir.multiply_add)
