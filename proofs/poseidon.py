@@ -1,7 +1,8 @@
 """Poseidon over BLS12-381's scalar field, as Filecoin's neptune parametrises it: slow, readable.
 
-For interoperability: nothing of the default suite hashes with it. Source: Filecoin specification,
-algorithms.crypto.poseidon; Poseidon paper (eprint 2019/458), the Grain stream of its appendix.
+For interoperability: nothing of the default suite hashes with it. The oracle of the kernels.
+Source: Filecoin specification, algorithms.crypto.poseidon; Poseidon paper (eprint 2019/458), the
+Grain stream of its appendix.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,8 +11,10 @@ from typing import Final
 
 from proofs.hashing import FIELD_MODULUS
 
-_FULL_ROUNDS: Final = 8
-_PARTIAL_ROUNDS: Final = {2: 55, 8: 57, 11: 57}
+FULL_ROUNDS: Final = 8
+"""Half of them before the partial ones, half after."""
+
+PARTIAL_ROUNDS: Final = {2: 55, 8: 57, 11: 57}
 """By arity, for 128 bits of security with the paper's margin."""
 
 _FIELD_BITS: Final = 255
@@ -26,24 +29,28 @@ def poseidon(inputs: Sequence[int]) -> int:
     Raises: `ValueError` for another number of them, or one that is no element.
     """
     arity = len(inputs)
-    if arity not in _PARTIAL_ROUNDS:
+    if arity not in PARTIAL_ROUNDS:
         raise ValueError(f"no parameters for {arity} inputs")
     if any(not 0 <= element < FIELD_MODULUS for element in inputs):
         raise ValueError("an input is no element of the field")
-    matrix, partial_rounds = _matrix(arity + 1), _PARTIAL_ROUNDS[arity]
-    # What the hash is used for: of a tree, one bit a child.
-    state = [(1 << arity) - 1, *inputs]
-    for number, constants in enumerate(_round_constants(arity)):
+    matrix, partial_rounds = mix_matrix(arity + 1), PARTIAL_ROUNDS[arity]
+    state = [domain_tag(arity), *inputs]
+    for number, constants in enumerate(round_constants(arity)):
         state = [value + constant for value, constant in zip(state, constants, strict=True)]
-        is_partial = 0 <= number - _FULL_ROUNDS // 2 < partial_rounds
+        is_partial = 0 <= number - FULL_ROUNDS // 2 < partial_rounds
         boxed = 1 if is_partial else len(state)
         state[:boxed] = [pow(value, 5, FIELD_MODULUS) for value in state[:boxed]]
         state = [sum(map(int.__mul__, state, column)) % FIELD_MODULUS for column in matrix]
     return state[1]
 
 
+def domain_tag(arity: int) -> int:
+    """Return the state's first element, which says what is hashed: of a tree, one bit a child."""
+    return (1 << arity) - 1
+
+
 @cache
-def _matrix(width: int) -> tuple[tuple[int, ...], ...]:
+def mix_matrix(width: int) -> tuple[tuple[int, ...], ...]:
     """Return the Cauchy matrix 1 / (x + y) of x in 0…w-1, y in w…2w-1, which is symmetric."""
     return tuple(
         tuple(pow(x + y, -1, FIELD_MODULUS) for x in range(width)) for y in range(width, 2 * width)
@@ -51,8 +58,9 @@ def _matrix(width: int) -> tuple[tuple[int, ...], ...]:
 
 
 @cache
-def _round_constants(arity: int) -> tuple[tuple[int, ...], ...]:
-    width, rounds = arity + 1, _FULL_ROUNDS + _PARTIAL_ROUNDS[arity]
+def round_constants(arity: int) -> tuple[tuple[int, ...], ...]:
+    """Return what each round adds to each element of the state."""
+    width, rounds = arity + 1, FULL_ROUNDS + PARTIAL_ROUNDS[arity]
     bits = _grain(arity)
     constants: list[int] = []
     while len(constants) < width * rounds:
@@ -71,8 +79,8 @@ def _grain(arity: int) -> Iterator[int]:
         (_QUINTIC, 4),
         (_FIELD_BITS, 12),
         (arity + 1, 12),
-        (_FULL_ROUNDS, 10),
-        (_PARTIAL_ROUNDS[arity], 10),
+        (FULL_ROUNDS, 10),
+        (PARTIAL_ROUNDS[arity], 10),
         ((1 << 30) - 1, 30),
     )
     state = [int(bit) for value, width in fields for bit in f"{value:0{width}b}"]

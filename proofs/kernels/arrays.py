@@ -16,6 +16,9 @@ ParentArray: TypeAlias = npt.NDArray[np.uint32]
 """Shape (n, 14): per node its 6 parents in the same layer, then its 8 in the layer before."""
 
 
+ElementArray: TypeAlias = npt.NDArray[np.uint64]
+"""Shape (…, 4): field elements of four words, little-endian."""
+
 IndexArray: TypeAlias = npt.NDArray[np.uint64]
 """Places of leaves in a tree."""
 

@@ -1,4 +1,4 @@
-"""Addition in the scalar field over many nodes with NumPy; held equal to `proofs/replica.py`."""
+"""The scalar field over many nodes with NumPy; held equal to `proofs/replica.py`."""
 
 from typing import TypeAlias
 
@@ -27,6 +27,12 @@ def decode(replica: NodeArray, keys: NodeArray) -> NodeArray:
     difference, borrowed = _subtract(_limbs(replica), _limbs(keys))
     wrapped, _ = _add(difference, np.broadcast_to(_MODULUS, difference.shape))
     return _nodes(np.where(borrowed[:, None], wrapped, difference))
+
+
+def are_elements(nodes: NodeArray) -> bool:
+    """Return whether every node is below the modulus."""
+    _, borrowed = _subtract(_limbs(nodes), _MODULUS)
+    return bool(borrowed.all())
 
 
 def _limbs(nodes: NodeArray) -> _Limbs:

@@ -6,11 +6,12 @@ from typing import Final
 import numpy as np
 
 from proofs.graph import Graph
-from proofs.hashing import node_hash
+from proofs.hashing import NODE_BYTES, node_hash
 from proofs.kernels import fr32
 from proofs.kernels.arrays import ByteArray, IndexArray, NodeArray, ParentArray
 from proofs.kernels.parents import parents as numpy_parents
 from proofs.parameters import BASE_DEGREE, LABEL_PARENTS
+from proofs.poseidon import poseidon
 
 NAME: Final = "hashlib"
 
@@ -60,6 +61,19 @@ def hash_messages(messages: ByteArray, target: NodeArray) -> None:
     )
     target[:] = np.frombuffer(digests, np.uint8).reshape(-1, 32)
     target[:, 31] &= 0x3F
+
+
+def hash_elements(rows: ByteArray, target: NodeArray) -> None:
+    """Hash (n, 32 × arity) bytes, field elements side by side, into (n) elements with Poseidon.
+
+    Raises: `ValueError` if there is no such arity, or one is no element.
+    """
+    for row, node in zip(rows, target, strict=True):
+        elements = [
+            int.from_bytes(row[at : at + NODE_BYTES].tobytes(), "little")
+            for at in range(0, row.size, NODE_BYTES)
+        ]
+        node[:] = np.frombuffer(poseidon(elements).to_bytes(NODE_BYTES, "little"), np.uint8)
 
 
 def label_nodes(

@@ -8,11 +8,14 @@ import numpy as np
 
 from proofs.fr32 import QUAD_PADDED_BYTES, QUAD_PAYLOAD_BYTES
 from proofs.graph import Graph
-from proofs.kernels import compiled, hashlib_level
+from proofs.hashing import NODE_BYTES
+from proofs.kernels import compiled, field, hashlib_level
 from proofs.kernels.arrays import ByteArray, IndexArray, NodeArray, ParentArray
 from proofs.kernels.compiled_parents import find_parents
+from proofs.kernels.compiled_poseidon import hash_all_elements
 from proofs.kernels.intrinsics import LANES, PORTABLE_STATE_ORDER, SHA_NI_STATE_ORDER
 from proofs.kernels.parents import feistel_tables, fixed_words
+from proofs.kernels.poseidon_rounds import rounds_of
 from proofs.kernels.sha256_constants import INITIAL_STATE, padding
 from proofs.parameters import DEGREE, EXPANSION_DEGREE
 
@@ -96,6 +99,19 @@ class NumbaLevel:
         self._rows(
             _address(rows), np.uint64(rows.shape[1] // 64), np.empty((count, 8), np.uint32),
             self._start, self._order, target.view(np.uint32),
+        )  # fmt: skip
+
+    def hash_elements(self, rows: ByteArray, target: NodeArray) -> None:
+        """Hash (n, 32 × arity) bytes into (n) elements; see `hashlib_level.hash_elements`."""
+        arity, rest = divmod(rows.shape[1], NODE_BYTES)
+        assert not rest, "elements lie side by side"
+        assert target.shape == (len(rows), NODE_BYTES), "the target fits"
+        rounds = rounds_of(arity)
+        if not field.are_elements(rows.reshape(-1, NODE_BYTES)):
+            raise ValueError("an input is no element of the field")
+        hash_all_elements(
+            _address(rows), _address(target), np.uint64(len(rows)), rounds,
+            np.empty_like(rounds.constants[0]), np.empty_like(rounds.constants[0]),
         )  # fmt: skip
 
     def label_nodes(

@@ -179,7 +179,13 @@ def test_a_level_that_is_not_there_is_refused() -> None:
 
 
 def test_the_level_in_use_is_said_for_every_kernel() -> None:
-    assert set(kernels.chosen()) == {"sha256-tree", "labels", "fr32", "parents"}
+    assert set(kernels.chosen()) == {
+        "sha256-tree",
+        "labels",
+        "fr32",
+        "parents",
+        "poseidon",
+    }
     assert kernels.chosen()["labels"] == kernels.level_name()
     assert kernels.level_name() in kernels.available()
 
