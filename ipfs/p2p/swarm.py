@@ -270,7 +270,7 @@ class Swarm:
             is_upgraded = True
         except (OSError, PeerError) as error:
             self._store.failed(peer_id, address)
-            return str(error) or "timed out"
+            return _reason(error)
         finally:
             if not is_upgraded and connection in self._roster.connections:
                 connection.abort(ConnectionAbortedError("the dial was given up"))
@@ -366,3 +366,10 @@ class Swarm:
         # A bug: the group has begun to end all tasks, and would refuse new ones.
         if not task.cancelled() and task.exception() is not None:
             self._is_closing = True
+
+
+def _reason(error: Exception) -> str:
+    """Return why a dial failed, in the system's words rather than asyncio's where it has any."""
+    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno).lower()
+    return getattr(error, "strerror", None) or str(error) or "timed out"
