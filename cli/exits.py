@@ -29,6 +29,8 @@ _BY_CODE: Final[Mapping[str, int]] = {
     "block-not-found": NOT_FOUND,
     "no-such-entry": NOT_FOUND,
     "pin-not-found": NOT_FOUND,
+    "name-not-found": NOT_FOUND,
+    "key-not-found": NOT_FOUND,
     "not-allowed": NOT_ALLOWED,
     "wrong-signature": NOT_ALLOWED,
     "key-file-open": NOT_ALLOWED,
@@ -37,6 +39,8 @@ _BY_CODE: Final[Mapping[str, int]] = {
     "peer-unreachable": NETWORK,
     "protocol-unsupported": NETWORK,
     "dag-unavailable": NETWORK,
+    "nobody-to-ask": NETWORK,
+    "name-not-published": NETWORK,
     "not-enough-providers": NETWORK,
     "wrong-block": VERIFICATION_FAILED,
     "malformed-bytes": VERIFICATION_FAILED,
@@ -67,3 +71,11 @@ def code_of(error: BaseException) -> str | None:
 def exit_status(code: str) -> int:
     """Return the exit code of a command that ended with this error."""
     return _BY_CODE.get(code, FAILED)
+
+
+def said(error: BaseException) -> str:
+    """Return what is wrong in words: what the system says of what, without its numbers."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    what = error.strerror[:1].lower() + error.strerror[1:]
+    return what if error.filename is None else f"{error.filename}: {what}"

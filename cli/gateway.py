@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from cli.render import HomeOption, JsonFlag, Output, finish
+from cli.plumbing.words import parse_peers
+from cli.render import HomeOption, JsonFlag, LedgerOption, Output, finish
 from cli.settings import client_settings
 
 DEFAULT_PORT = 8080
@@ -27,6 +28,7 @@ def gateway(
         bool, typer.Option("--no-fetch", help="Serve what is stored here and nothing else.")
     ] = False,
     home: HomeOption = None,
+    ledger: LedgerOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Serve /ipfs/CID over HTTP until interrupted: files, folders, blocks and CARs.
@@ -37,7 +39,7 @@ def gateway(
     async def work(out: Output) -> None:
         from client.gateway import run_gateway
 
-        folder, config = client_settings(home, None)
+        folder, config = client_settings(home, ledger)
 
         def ready(url: str) -> None:
             out.event("ready", f"The gateway answers at {url}/ipfs/<CID>", url=url)
@@ -48,7 +50,7 @@ def gateway(
             host=host,
             port=port,
             allowed_hosts=allow or (),
-            peers=peer or (),
+            peers=parse_peers(peer),
             is_fetching=not no_fetch,
             on_ready=ready,
         )

@@ -2,7 +2,7 @@
 
 import typer
 
-from cli.plumbing import adding, cars, keeping, network, reading
+from cli.plumbing import adding, cars, keeping, names, network, reading
 
 app = typer.Typer(
     help="The plumbing, in Kubo's words: blocks, pins and peers of this client, without a ledger.",
@@ -23,3 +23,5 @@ app.command("id")(network.id_)
 app.add_typer(network.swarm, name="swarm")
 app.command("findprovs")(network.findprovs)
 app.command("provide")(network.provide)
+app.add_typer(names.name, name="name")
+app.add_typer(names.key, name="key")

@@ -98,7 +98,7 @@ def finish(as_json: bool, work: Callable[[Output], Coroutine[Any, Any, T]]) -> T
         code = exits.code_of(cause)
         if code is None:
             raise
-        out.error(code, str(cause))
+        out.error(code, exits.said(cause))
         raise typer.Exit(exits.exit_status(code)) from error
 
 

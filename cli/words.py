@@ -7,6 +7,8 @@ if TYPE_CHECKING:
     from chain.keys import Address
     from chain.units import Atto
     from ipfs.cid import CID
+    from ipfs.host import PeerAddress
+    from ipfs.p2p.peer_id import PeerId
 
 
 class Unreadable(ValueError):
@@ -46,6 +48,14 @@ def parse_epochs(text: str, *, epoch_seconds: int) -> int:
     return -(-int(found[1]) * _SECONDS[found[2]] // epoch_seconds)
 
 
+def parse_seconds(text: str) -> int:
+    """Return the seconds in `48h`, `5m`, `30s` or `2d`. Raises `Unreadable`."""
+    found = _DURATION.fullmatch(text)
+    if found is None or found[2] == "e" or int(found[1]) == 0:
+        raise Unreadable(f"{text!r} is not a time; write 48h, 5m, 30s or 2d")
+    return int(found[1]) * _SECONDS[found[2]]
+
+
 def parse_bytes(text: str) -> int:
     """Return the bytes in `512MiB`, `7MB` or `4096`. Raises `Unreadable`."""
     found = _SIZE.fullmatch(text)
@@ -78,12 +88,40 @@ def parse_address(text: str) -> "Address":
 def parse_cid(text: str) -> "CID":
     """Return the CID that the text is. Raises `Unreadable`."""
     from ipfs.cid import CID
-    from ipfs.errors import MalformedBytes
+    from ipfs.errors import PeerError
+
+    bare = text.removeprefix("ipfs://").removeprefix("/ipfs/")
+    try:
+        return CID.parse(bare)
+    except PeerError as error:
+        looks_like_one = bare.startswith(("baf", "Qm"))
+        hint = "is it whole?" if looks_like_one else "a CID starts with bafy…, bafk… or Qm…"
+        raise Unreadable(f"not a CID: {text!r}; {hint}") from error
+
+
+def parse_peer(text: str) -> "PeerAddress":
+    """Return the peer at a multiaddr that names it. Raises `Unreadable`."""
+    from ipfs.errors import PeerError
+    from ipfs.host import PeerAddress
 
     try:
-        return CID.parse(text.removeprefix("ipfs://").removeprefix("/ipfs/"))
-    except MalformedBytes as error:
-        raise Unreadable(f"{text!r} is no CID: {error.reason}") from error
+        return PeerAddress.parse(text)
+    except PeerError as error:
+        example = "/ip4/127.0.0.1/tcp/4001/p2p/12D3…"
+        raise Unreadable(f"not the address of a peer: {text!r}; write {example}") from error
+
+
+def parse_name(text: str) -> "PeerId":
+    """Return the IPNS name that the text is. Raises `Unreadable`."""
+    from ipfs.errors import PeerError
+    from ipfs.p2p.peer_id import PeerId
+
+    bare = text.removeprefix("ipns://").removeprefix("/ipns/")
+    try:
+        return PeerId.parse(bare)
+    except PeerError as error:
+        hint = "a name starts with k51…, 12D3… or Qm…; DNS names are not looked up"
+        raise Unreadable(f"not an IPNS name: {text!r}; {hint}") from error
 
 
 def parse_url(text: str) -> str:

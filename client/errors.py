@@ -44,6 +44,36 @@ class WalletUnreadable(ClientError):
         self.path = path
 
 
+class KeyNameUnusable(ClientError):
+    """A key can't be called so: its name is also a file's."""
+
+    code = "usage"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name!r} is no name for a key; take letters, digits, '-', '_', '.'")
+        self.name = name
+
+
+class KeyNotFound(ClientError):
+    """No key has this name."""
+
+    code = "key-not-found"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"no key is called {name!r}; see: holdfast ipfs key list")
+        self.name = name
+
+
+class KeyExists(ClientError):
+    """A key is never overwritten: nobody could point its name elsewhere any more."""
+
+    code = "key-exists"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is a key called {name!r} already; it is left as it is")
+        self.name = name
+
+
 class PieceTooLarge(ClientError):
     """The file does not fit into one sector of any provider; nothing was spent."""
 

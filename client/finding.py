@@ -1,6 +1,7 @@
 """Who sells storage on this network, and for how much."""
 
 from chain.provider import Provider
+from client.registry import registered_peer
 from client.selection import Candidate
 from client.session import Session
 from ipfs.errors import PeerError
@@ -36,7 +37,7 @@ async def find_candidates(session: Session) -> tuple[Candidate, ...]:
     reached = [
         (provider, _with_addresses(peer, told))
         for provider in await session.ledger.providers()
-        if (peer := session.registered_peer(provider)) is not None
+        if (peer := registered_peer(provider)) is not None
     ]
     await session.visit_all(sorted(reached, key=lambda one: one[1].peer_id not in told), visit)
     return tuple(sorted(found, key=lambda candidate: candidate.provider.id))

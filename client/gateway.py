@@ -6,10 +6,11 @@ from pathlib import Path
 
 from chain.http import serving
 from client.config import ClientConfig
-from client.plumbing.session import open_disk, open_network
+from client.plumbing.session import open_network, open_reader
 from ipfs.gateway.api import create_app
 from ipfs.gateway.gateway import Gateway
 from ipfs.gateway.supply import Supply
+from ipfs.host import PeerAddress
 
 
 async def run_gateway(
@@ -19,20 +20,20 @@ async def run_gateway(
     host: str,
     port: int,
     allowed_hosts: Sequence[str],
-    peers: Sequence[str],
+    peers: Sequence[PeerAddress],
     is_fetching: bool,
     on_ready: Callable[[str], None],
 ) -> None:
     """Serve blocks over HTTP until cancelled.
 
+    peers:        to join the network through, besides those of the settings and the registry
     is_fetching:  whether what is not stored here is looked for on the network
     on_ready:     called with the URL
 
-    Raises `FolderLocked`, `MalformedBytes` for a peer that is none, `OSError` if the address is
-    taken.
+    Raises `OSError` if the address is taken.
     """
-    with open_disk(folder) as blocks:
-        async with open_network(folder, config, blocks, peers) as network:
+    with open_reader(folder) as blocks:
+        async with open_network(config, blocks, peers) as network:
             supply = Supply(
                 network.exchange,
                 routing=network.routing if is_fetching else None,

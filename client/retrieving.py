@@ -7,6 +7,7 @@ from typing import Final
 
 from chain.ledger import LedgerUnreachable
 from chain.provider import Provider
+from client.registry import registered_peer
 from client.session import Session
 from ipfs.cid import CID
 from ipfs.exchange import DagLimits, DagUnavailable, FetchedDag
@@ -70,7 +71,7 @@ async def _fetch_from_providers(
 ) -> FetchedDag:
     """Fetch from those with a deal, then from the gateways of all; raise the last failure."""
     keepers, others = await _known_providers(session, root_cid)
-    peers = [peer for one in keepers if (peer := session.registered_peer(one)) is not None]
+    peers = [peer for one in keepers if (peer := registered_peer(one)) is not None]
     if peers:
         try:
             return await session.fetch(
@@ -78,7 +79,7 @@ async def _fetch_from_providers(
             )
         except DagUnavailable as error:
             failure = error
-    gateways = _gateways(session, (*keepers, *others))
+    gateways = _gateways((*keepers, *others))
     if not gateways:
         raise failure
     session.log(f"no peer gave every block ({failure}); asking {len(gateways)} gateways")
@@ -102,11 +103,11 @@ async def _known_providers(
     )
 
 
-def _gateways(session: Session, providers: Sequence[Provider]) -> dict[PeerId, str]:
+def _gateways(providers: Sequence[Provider]) -> dict[PeerId, str]:
     """Return where the first of these providers serve blocks over HTTP, if they say so."""
     urls: dict[PeerId, str] = {}
     for provider in providers:
-        peer = session.registered_peer(provider)
+        peer = registered_peer(provider)
         for address in peer.addresses if peer else ():
             if peer and (url := address.http_url) and len(urls) < GATEWAYS_MAX:
                 urls.setdefault(peer.peer_id, url)

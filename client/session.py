@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import random
 import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -16,11 +15,12 @@ from chain.disk import locked, read_secret, write_secret
 from chain.keys import Address, SigningKey
 from chain.ledger import Ledger, LedgerForeign
 from chain.policy import Policy
-from chain.provider import Provider, SignedAsk
+from chain.provider import SignedAsk
 from chain.remote import RemoteLedger
 from chain.sender import Sender
 from client.config import ClientConfig
 from client.prepare import Prepared, prepare
+from client.registry import peers_to_join, registered_peer
 from client.store import ClientStore
 from client.wallet import load_wallet
 from ipfs.bitswap.stream import Bitswap
@@ -28,7 +28,7 @@ from ipfs.blockstore import Blockstore
 from ipfs.cid import CID
 from ipfs.dag import walk
 from ipfs.disk import DiskBlockstore
-from ipfs.errors import MalformedBytes, PeerError
+from ipfs.errors import MalformedBytes
 from ipfs.exchange import DagLimits, Exchange, FetchedDag, fetch_dag
 from ipfs.gateway.remote import GatewayExchange
 from ipfs.host import Host, PeerAddress
@@ -52,9 +52,6 @@ PINS_NAME: Final = "pins.sqlite"
 
 ASKED_MAX: Final = 64
 """Providers that are asked for their price at a time, however many the registry names."""
-
-JOINED_MAX: Final = 32
-"""Registered providers that the DHT is joined through, however many of them are dead."""
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -227,20 +224,11 @@ class Session:
     async def request_status(self, proposal: DealProposal) -> Status:
         """Ask a proposal's provider how it stands, in time."""
         provider = await self.ledger.provider(proposal.provider_id)
-        peer = self.registered_peer(provider)
+        peer = registered_peer(provider)
         if peer is None:
             raise MalformedBytes("provider", f"{provider.id} has no address that can be dialled")
         async with asyncio.timeout(self.config.ask_seconds):
             return await request_status(self.host, peer, proposal.cid)
-
-    def registered_peer(self, provider: Provider) -> PeerAddress | None:
-        """Return where a provider may be reached; None if it registered nonsense."""
-        try:
-            addresses = tuple(Multiaddr.parse(address) for address in provider.addresses)
-            return PeerAddress(PeerId.parse(provider.peer_id), addresses)
-        except PeerError as error:
-            self.log(f"provider {provider.id} is registered wrongly: {error}")
-            return None
 
 
 @asynccontextmanager
@@ -305,17 +293,9 @@ async def open_client(folder: Path, config: ClientConfig) -> AsyncIterator[Sessi
                         repository=Repository(blockstore, pins),
                         store=store,
                     )
-                    await routing.bootstrap(await _bootstrap_peers(session))
+                    await routing.bootstrap(await peers_to_join(config, ledger))
                     yield session
             finally:
                 blockstore.close()
                 pins.close()
                 store.close()
-
-
-async def _bootstrap_peers(session: Session) -> list[PeerAddress]:
-    """Return whom to join the DHT through: those configured, and some registered providers."""
-    configured = [PeerAddress.parse(text) for text in session.config.bootstrap]
-    peers = [session.registered_peer(one) for one in await session.ledger.providers()]
-    known = [peer for peer in peers if peer is not None]
-    return [*configured, *random.sample(known, min(JOINED_MAX, len(known)))]

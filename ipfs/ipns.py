@@ -152,6 +152,10 @@ class IpnsRecord:
         if self.expires_at_ns <= now_ns:
             raise RecordExpired(f"the record of {name} was good until {self.validity}")
 
+    def sequence_for(self, path: str) -> int:
+        """Return the sequence of a record that points to `path` in place of this one."""
+        return self.sequence + (self.value != path.encode())
+
     @property
     def expires_at_ns(self) -> int:
         """Return until when the record is good, in nanoseconds since 1970."""

@@ -29,12 +29,12 @@ def export(
     """Write the CAR of a DAG that is whole here."""
 
     async def work(_: Output) -> None:
-        from client.plumbing.session import open_disk
+        from client.plumbing.session import open_reader
         from ipfs.car import car_of, car_v2_of
 
         root = parse_cid(cid)
         folder, _config = client_settings(home, None)
-        with open_disk(folder) as blocks, ExitStack() as opened:
+        with open_reader(folder) as blocks, ExitStack() as opened:
             out = opened.enter_context(out_path.open("xb")) if out_path else sys.stdout.buffer
             for data in (car_of if car_version == 1 else car_v2_of)(blocks, root):
                 out.write(data)

@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from cli import exits
-from cli.plumbing.words import CidArgument, OfflineOption, PeerOption
-from cli.render import HomeOption, JsonFlag, Output, finish, table
+from cli.plumbing.words import CidArgument, OfflineOption, PeerOption, parse_peers
+from cli.render import HomeOption, JsonFlag, LedgerOption, Output, finish, table
 from cli.settings import client_settings
 from cli.words import format_bytes, parse_cid
 
@@ -30,6 +30,7 @@ def pin_add(
     peer: PeerOption = None,
     offline: OfflineOption = False,
     home: HomeOption = None,
+    ledger: LedgerOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Keep a DAG, fetched first where it is not whole."""
@@ -41,10 +42,10 @@ def pin_add(
         from ipfs.pins.pin import Pin
 
         root = parse_cid(cid)
-        folder, config = client_settings(home, None)
+        folder, config = client_settings(home, ledger)
         with open_repository(folder) as repository, repository.hold() as blocks:
-            join = None if offline else lambda: open_network(folder, config, blocks, peer or ())
-            async with Source(blocks, root, join) as source:
+            join = None if offline else lambda: open_network(config, blocks, parse_peers(peer))
+            async with Source(blocks, join) as source:
                 if recursive:
                     await source.bring(root, lambda _blocks, _bytes: None)
                 else:
@@ -82,11 +83,11 @@ def pin_ls(home: HomeOption = None, as_json: JsonFlag = False) -> None:
     """List the pins."""
 
     async def work(out: Output) -> None:
-        from client.plumbing.session import open_repository
+        from client.plumbing.session import open_pins
 
         folder, _ = client_settings(home, None)
-        with open_repository(folder) as repository:
-            pins = repository.pins.all()
+        with open_pins(folder) as store:
+            pins = store.all()
         rows = [
             (
                 each.root,

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.plumbing.words import CidArgument, PeerOption
-from cli.render import HomeOption, JsonFlag, Output, finish, table
+from cli.plumbing.words import CidArgument, PeerOption, parse_peers
+from cli.render import HomeOption, JsonFlag, LedgerOption, Output, finish, table
 from cli.settings import client_settings
-from cli.words import parse_cid
+from cli.words import parse_cid, parse_peer
 
 if TYPE_CHECKING:
     from client.plumbing.session import Network
-    from ipfs.cid import CID
+    from ipfs.p2p.peer_id import PeerId
 
 swarm = typer.Typer(help="Connections to peers.", no_args_is_help=True)
 
@@ -23,11 +23,12 @@ def id_(home: HomeOption = None, as_json: JsonFlag = False) -> None:
     """Tell who this client is on the network."""
 
     async def work(out: Output) -> None:
-        from client.session import open_identity
+        from client.keys import SELF
+        from client.plumbing.session import open_keys
         from ipfs.p2p.swarm import AGENT_VERSION
 
         folder, config = client_settings(home, None)
-        peer_id = open_identity(folder).peer_id
+        peer_id = open_keys(folder).find(SELF).peer_id
         out.result(
             f"{peer_id}\n{AGENT_VERSION}, listens on {', '.join(config.listen) or 'nothing'}",
             peer_id=str(peer_id),
@@ -40,12 +41,15 @@ def id_(home: HomeOption = None, as_json: JsonFlag = False) -> None:
 
 @swarm.command("peers")
 def swarm_peers(
-    peer: PeerOption = None, home: HomeOption = None, as_json: JsonFlag = False
+    peer: PeerOption = None,
+    home: HomeOption = None,
+    ledger: LedgerOption = None,
+    as_json: JsonFlag = False,
 ) -> None:
     """Join the network, and list whom this client is connected to then."""
 
     async def work(out: Output) -> None:
-        async with _joined(home, peer) as network:
+        async with _joined(home, ledger, peer) as network:
             host = network.host
             rows = [
                 (
@@ -68,15 +72,14 @@ def swarm_peers(
 def swarm_connect(
     address: Annotated[str, typer.Argument(help="Multiaddr that ends in /p2p/ and the peer.")],
     home: HomeOption = None,
+    ledger: LedgerOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Try to connect to a peer; tell how long a ping takes."""
 
     async def work(out: Output) -> None:
-        from ipfs.host import PeerAddress
-
-        peer = PeerAddress.parse(address)
-        async with _joined(home, None) as network:
+        peer = parse_peer(address)
+        async with _joined(home, ledger, None) as network:
             await network.host.connect(peer)
             seconds = await network.host.ping(peer.peer_id)
             agent = network.host.peer_agent(peer.peer_id)
@@ -97,6 +100,7 @@ def findprovs(
     ] = 20,
     peer: PeerOption = None,
     home: HomeOption = None,
+    ledger: LedgerOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Ask the DHT who has a block."""
@@ -105,13 +109,15 @@ def findprovs(
         from contextlib import aclosing
 
         wanted = parse_cid(cid)
-        found = 0
+        found: set[PeerId] = set()
         async with (
-            _joined(home, peer) as network,
+            _joined(home, ledger, peer) as network,
             aclosing(network.routing.find_providers(wanted, count_max=count)) as providers,
         ):
             async for each in providers:
-                found += 1
+                if each.peer_id in found:
+                    continue
+                found.add(each.peer_id)
                 addresses = [str(address) for address in each.addresses]
                 out.item(
                     "provider",
@@ -119,7 +125,7 @@ def findprovs(
                     peer_id=str(each.peer_id),
                     addresses=addresses,
                 )
-        out.result("" if found else f"the DHT knows nobody who has {wanted}", count=found)
+        out.result("" if found else f"the DHT knows nobody who has {wanted}", count=len(found))
 
     finish(as_json, work)
 
@@ -128,32 +134,37 @@ def provide(
     cids: Annotated[list[str], typer.Argument(metavar="CID...", help="What to announce.")],
     peer: PeerOption = None,
     home: HomeOption = None,
+    ledger: LedgerOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Announce CIDs on the DHT, and serve this client's blocks until interrupted."""
 
     async def work(out: Output) -> None:
+        from client.plumbing.session import open_keys, open_network, open_reader
+
         roots = [parse_cid(cid) for cid in cids]
-        async with _joined(home, peer, must_have=roots) as network:
+        folder, config = client_settings(home, ledger)
+        with open_reader(folder) as blocks, open_keys(folder).being_self() as us:
             for root in roots:
-                keepers = await network.routing.provide(root)
-                out.event("provided", f"{keepers} peers know that we have {root}", cid=root)
-            addresses = [f"{at}/p2p/{network.host.peer_id}" for at in network.host.addresses]
-            out.event("ready", f"serving on {', '.join(addresses)}", addresses=addresses)
-            await network.serve()
+                blocks.size_bytes(root)
+            async with open_network(config, blocks, parse_peers(peer), provider=us) as network:
+                for root in roots:
+                    keepers = await network.routing.provide(root)
+                    out.event("provided", f"{keepers} peers know that we have {root}", cid=root)
+                addresses = [f"{at}/p2p/{us.peer_id}" for at in network.host.addresses]
+                out.event("ready", f"serving on {', '.join(addresses)}", addresses=addresses)
+                await network.serve()
 
     finish(as_json, work)
 
 
 @asynccontextmanager
 async def _joined(
-    home: Path | None, peers: list[str] | None, *, must_have: "list[CID] | None" = None
+    home: Path | None, ledger: str | None, peers: list[str] | None
 ) -> "AsyncIterator[Network]":
-    from client.plumbing.session import open_disk, open_network
+    from client.plumbing.session import open_network, open_reader
 
-    folder, config = client_settings(home, None)
-    with open_disk(folder) as blocks:
-        for cid in must_have or ():
-            blocks.size_bytes(cid)
-        async with open_network(folder, config, blocks, peers or ()) as network:
+    folder, config = client_settings(home, ledger)
+    with open_reader(folder) as blocks:
+        async with open_network(config, blocks, parse_peers(peers)) as network:
             yield network

@@ -8,14 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.plumbing.words import OfflineOption, PathArgument, PeerOption, parse_ipfs_path
-from cli.render import HomeOption, JsonFlag, Output, finish, table
+from cli.plumbing.words import (
+    OfflineOption,
+    PathArgument,
+    PeerOption,
+    parse_ipfs_path,
+    parse_peers,
+    split_name,
+)
+from cli.render import HomeOption, JsonFlag, LedgerOption, Output, finish, table
 from cli.settings import client_settings
 from cli.words import Unreadable, format_bytes
 
 if TYPE_CHECKING:
     from client.plumbing.session import Source
-    from ipfs.blockstore import Blockstore
     from ipfs.cid import CID
 
 
@@ -28,13 +34,14 @@ def cat(
     peer: PeerOption = None,
     offline: OfflineOption = False,
     home: HomeOption = None,
+    ledger: LedgerOption = None,
 ) -> None:
     """Print a file, or a range of it: only the blocks that hold it are read or fetched."""
 
     async def work(_: Output) -> None:
         from ipfs.unixfs.ranges import fetch_range
 
-        async with _opened(path, home, peer, offline) as (source, _blocks, cid):
+        async with _opened(path, home, ledger, peer, offline) as (source, cid):
             end = None if length is None else offset + length
             if (offset, end) == (0, None):
                 await source.bring(cid, lambda _blocks, _bytes: None)
@@ -54,6 +61,7 @@ def get(
     peer: PeerOption = None,
     offline: OfflineOption = False,
     home: HomeOption = None,
+    ledger: LedgerOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Write a file or folder to the disk, every block checked; never over anything."""
@@ -63,12 +71,11 @@ def get(
 
         from ipfs.unixfs.exporter import export, require_free
 
-        root, names = parse_ipfs_path(path)
-        target = out_path or Path(names[-1] if names else str(root))
+        target = out_path or Path(path.rstrip("/").rpartition("/")[2])
         require_free(target)
-        async with _opened(path, home, peer, offline) as (source, blocks, cid):
+        async with _opened(path, home, ledger, peer, offline) as (source, cid):
             await source.bring(cid, lambda _blocks, _bytes: None)
-            await asyncio.to_thread(export, blocks, cid, target)
+            await asyncio.to_thread(export, source.blocks, cid, target)
         out.result(f"saved {cid} to {target}", cid=cid, path=target)
 
     finish(as_json, work)
@@ -79,6 +86,7 @@ def ls(
     peer: PeerOption = None,
     offline: OfflineOption = False,
     home: HomeOption = None,
+    ledger: LedgerOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """List a folder: CIDs, sizes of what is here, names."""
@@ -86,8 +94,8 @@ def ls(
     async def work(out: Output) -> None:
         from client.plumbing.content import Kind, list_folder
 
-        async with _opened(path, home, peer, offline) as (source, blocks, cid):
-            entries = await list_folder(cid, source.get, blocks)
+        async with _opened(path, home, ledger, peer, offline) as (source, cid):
+            entries = await list_folder(cid, source.get, source.blocks)
         rows = [
             (
                 entry.cid,
@@ -110,6 +118,7 @@ def stat(
     peer: PeerOption = None,
     offline: OfflineOption = False,
     home: HomeOption = None,
+    ledger: LedgerOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Count the blocks and bytes of a DAG."""
@@ -119,9 +128,9 @@ def stat(
 
         from client.plumbing.content import stat_dag
 
-        async with _opened(path, home, peer, offline) as (source, blocks, cid):
+        async with _opened(path, home, ledger, peer, offline) as (source, cid):
             await source.bring(cid, lambda _blocks, _bytes: None)
-            found = await asyncio.to_thread(stat_dag, cid, blocks)
+            found = await asyncio.to_thread(stat_dag, cid, source.blocks)
         content = "" if found.content_bytes is None else f" of {format_bytes(found.content_bytes)}"
         out.result(
             f"{cid}: {found.kind}{content}, {found.block_count} blocks, "
@@ -146,13 +155,14 @@ def refs(
     peer: PeerOption = None,
     offline: OfflineOption = False,
     home: HomeOption = None,
+    ledger: LedgerOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Print what a block links to."""
 
     async def work(out: Output) -> None:
         from client.plumbing.content import references
-        from client.plumbing.session import open_disk
+        from client.plumbing.session import open_reader
 
         def tell(cids: "Iterable[CID]") -> int:
             count = 0
@@ -163,15 +173,15 @@ def refs(
 
         if path == "local":
             folder, _ = client_settings(home, None)
-            with open_disk(folder) as disk:
-                count = tell(disk)
+            with open_reader(folder) as blocks:
+                count = tell(blocks)
         else:
-            async with _opened(path, home, peer, offline) as (source, blocks, root):
+            async with _opened(path, home, ledger, peer, offline) as (source, root):
                 if recursive:
                     await source.bring(root, lambda _blocks, _bytes: None)
                 else:
                     await source.get(root)
-                count = tell(references(root, blocks, is_recursive=recursive))
+                count = tell(references(root, source.blocks, is_recursive=recursive))
         out.result("", count=count)
 
     finish(as_json, work)
@@ -179,18 +189,21 @@ def refs(
 
 @asynccontextmanager
 async def _opened(
-    path: str, home: Path | None, peers: list[str] | None, offline: bool
-) -> "AsyncIterator[tuple[Source, Blockstore, CID]]":
+    path: str, home: Path | None, ledger: str | None, peers: list[str] | None, offline: bool
+) -> "AsyncIterator[tuple[Source, CID]]":
     """Open the client's blocks and what is around them; find what the path leads to."""
-    from client.plumbing.session import Source, open_disk, open_network
+    from client.plumbing.session import Source, open_fetching, open_reader
     from ipfs import plan
     from ipfs.unixfs.tree import resolve
 
     if offline and peers:
         raise Unreadable("--offline asks nobody: leave --peer out")
-    root, names = parse_ipfs_path(path)
-    folder, config = client_settings(home, None)
-    with open_disk(folder) as blocks:
-        join = None if offline else lambda: open_network(folder, config, blocks, peers or ())
-        async with Source(blocks, root, join) as source:
-            yield source, blocks, await plan.fetch(resolve(root, names), source.get)
+    name, inside = split_name(path)
+    named = parse_peers(peers)
+    folder, config = client_settings(home, ledger)
+    with open_reader(folder) as blocks:
+        join = None if offline else lambda: open_fetching(folder, config, blocks, named)
+        async with Source(blocks, join) as source:
+            start = path if name is None else await source.resolve(name) + inside
+            root, names = parse_ipfs_path(start)
+            yield source, await plan.fetch(resolve(root, names), source.get)

@@ -1,6 +1,8 @@
 """Opens the client's blocks and pins, and the network around them once a block is missing."""
 
 import asyncio
+import logging
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
@@ -12,9 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from chain.disk import locked
+from chain.errors import LedgerError
+from chain.ledger import LedgerForeign, LedgerUnreachable
 from client.config import ClientConfig
-from client.session import BLOCKS_NAME, PINS_NAME, open_identity
+from client.keys import Keys
+from client.registry import peers_to_join
+from client.session import BLOCKS_NAME, PINS_NAME, open_ledger
 from ipfs.bitswap.session import BlockUnavailable
 from ipfs.bitswap.stream import Bitswap
 from ipfs.block import Block
@@ -22,10 +27,14 @@ from ipfs.blockstore import BlockNotFound, Blockstore
 from ipfs.cid import CID
 from ipfs.dag import walk
 from ipfs.disk import DiskBlockstore
+from ipfs.disk_reader import DiskReader
 from ipfs.exchange import DagLimits, DagUnavailable, fetch_dag
-from ipfs.host import PeerAddress
+from ipfs.host import NetworkError, PeerAddress
+from ipfs.ipns import IpnsRecord
 from ipfs.kad.stream import Kademlia, Mode
+from ipfs.naming import NameNotFound, publish, resolve
 from ipfs.p2p.multiaddr import Multiaddr
+from ipfs.p2p.peer_id import Identity, PeerId
 from ipfs.p2p.swarm import Swarm
 from ipfs.pins.store import PinStore
 from ipfs.repository import Repository
@@ -33,27 +42,65 @@ from ipfs.repository import Repository
 LIMITS: Final = DagLimits(blocks_max=1 << 24, bytes_max=1 << 42)
 """A DAG asked for by hand: four terabytes, in sixteen million blocks."""
 
+NAMES_MAX: Final = 8
+"""Names that lead to names, before one leads to content."""
+
+KEYS_NAME: Final = "keys"
+
+log = logging.getLogger(__name__)
+
 
 @contextmanager
 def open_disk(folder: Path) -> Iterator[DiskBlockstore]:
-    """Open the client's blocks alone. Raises `FolderLocked`."""
-    with locked(folder), DiskBlockstore(folder / BLOCKS_NAME) as blocks:
+    """Open the client's blocks to change them; one process at a time. Raises `StoreLocked`."""
+    with DiskBlockstore(folder / BLOCKS_NAME) as blocks:
         yield blocks
 
 
 @contextmanager
+def open_reader(folder: Path) -> Iterator[DiskReader]:
+    """Open the client's blocks to read them, beside whoever changes them."""
+    with DiskReader(folder / BLOCKS_NAME) as blocks:
+        yield blocks
+
+
+@contextmanager
+def open_pins(folder: Path) -> Iterator[PinStore]:
+    """Open the client's pins to read them. Raises `PinsDamaged`."""
+    with PinStore(folder / PINS_NAME) as pins:
+        yield pins
+
+
+def open_keys(folder: Path) -> Keys:
+    """Return the client's names."""
+    return Keys(folder / KEYS_NAME)
+
+
+@contextmanager
 def open_repository(folder: Path) -> Iterator[Repository]:
-    """Open the client's blocks and pins. Raises `FolderLocked`, `PinsDamaged`."""
-    with open_disk(folder) as blocks, PinStore(folder / PINS_NAME) as pins:
+    """Open the client's blocks and pins to change them. Raises `StoreLocked`, `PinsDamaged`."""
+    with open_disk(folder) as blocks, open_pins(folder) as pins:
         yield Repository(blocks, pins)
+
+
+class NobodyToAsk(NetworkError):
+    """No peer of the DHT is known that could be asked."""
+
+    code = "nobody-to-ask"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "no peer of the DHT answers: name one with --peer, or in client.toml as bootstrap"
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """The client among its peers; nobody here asks a ledger."""
+    """The client among its peers."""
 
     config: ClientConfig
     host: Swarm
+    blocks: Blockstore
     exchange: Bitswap
     routing: Kademlia
     holders: list[PeerAddress]
@@ -91,6 +138,53 @@ class Network:
             on_progress=on_progress,
         )
 
+    async def publish(
+        self,
+        identity: Identity,
+        path: str,
+        *,
+        last: IpnsRecord | None,
+        lifetime_ns: int,
+        ttl_ns: int,
+    ) -> IpnsRecord:
+        """Point the name of a key at a content path; return the record.
+
+        last:  what it was pointed at from here, which the network may have forgotten
+        Raises `NobodyToAsk`, `NameNotPublished`.
+        """
+        self._require_peers()
+        return await publish(
+            self.routing,
+            identity,
+            path,
+            now_ns=time.time_ns(),
+            sequence_min=0 if last is None else last.sequence_for(path),
+            lifetime_ns=lifetime_ns,
+            ttl_ns=ttl_ns,
+        )
+
+    async def resolve(self, name: PeerId) -> str:
+        """Return the content path that a name leads to, through other names if need be.
+
+        Raises `NameNotFound`, `NobodyToAsk`, and as `IpnsRecord.path` does.
+        """
+        self._require_peers()
+        rest = ""
+        for _ in range(NAMES_MAX):
+            record = await resolve(self.routing, name, now_ns=time.time_ns())
+            if record is None:
+                break
+            path = record.path + rest
+            if not path.startswith("/ipns/"):
+                return path
+            target, slash, after = path.removeprefix("/ipns/").partition("/")
+            name, rest = PeerId.parse(target), slash + after
+        raise NameNotFound(name)
+
+    def _require_peers(self) -> None:
+        if not len(self.routing.table):
+            raise NobodyToAsk
+
     async def _found(self, cid: CID) -> AsyncIterator[PeerAddress]:
         async for peer in self.routing.find_providers(cid):
             self.holders.append(peer)
@@ -103,22 +197,51 @@ class Network:
 
 @asynccontextmanager
 async def open_network(
-    folder: Path, config: ClientConfig, blocks: Blockstore, peers: Sequence[str] = ()
+    config: ClientConfig,
+    blocks: Blockstore,
+    peers: Sequence[PeerAddress] = (),
+    *,
+    provider: Identity | None = None,
 ) -> AsyncIterator[Network]:
-    """Join the network through the peers named and those of the settings, to serve `blocks`.
+    """Join the network, to have blocks from it and to serve what is in `blocks`.
 
-    peers:  multiaddrs that end in /p2p/. Raises `MalformedBytes` for one that is none.
+    peers:     to join through and to ask first, besides those of the settings and of the
+               ledger's registry
+    provider:  who is dialled at the addresses of the settings; None: a visitor, who only dials
     """
-    named = [PeerAddress.parse(text) for text in peers]
-    configured = [PeerAddress.parse(text) for text in config.bootstrap]
-    listen = [Multiaddr.parse(address) for address in config.listen]
+    listen = () if provider is None else tuple(map(Multiaddr.parse, config.listen))
     async with (
-        Swarm(open_identity(folder), listen=listen) as host,
+        Swarm(provider or Identity.generate(), listen=listen) as host,
         Bitswap(host, blocks) as exchange,
     ):
         routing = Kademlia(host, protocol_id=config.kad_protocol_id, mode=Mode.CLIENT)
-        await routing.bootstrap([*named, *configured])
-        yield Network(config, host, exchange, routing, named)
+        await routing.bootstrap([*peers, *await _peers_to_join(config)])
+        yield Network(config, host, blocks, exchange, routing, list(peers))
+
+
+async def _peers_to_join(config: ClientConfig) -> list[PeerAddress]:
+    """Return the peers of the settings and, where a ledger answers in time, of its registry."""
+    try:
+        async with asyncio.timeout(config.ask_seconds), open_ledger(config) as (ledger, _):
+            return await peers_to_join(config, ledger)
+    except (LedgerUnreachable, LedgerForeign, LedgerError, TimeoutError) as error:
+        log.info("the registry of providers was not read: %s", error or "no answer in time")
+        return [PeerAddress.parse(text) for text in config.bootstrap]
+
+
+@asynccontextmanager
+async def open_fetching(
+    folder: Path, config: ClientConfig, reader: DiskReader, peers: Sequence[PeerAddress] = ()
+) -> AsyncIterator[Network]:
+    """Close the reader, open the client's blocks for what is to come, and join the network.
+
+    Raises `StoreLocked`, and as `open_network` does.
+    """
+    # First: within one process, SQLite's locks on a file go when any descriptor of it is closed.
+    reader.close()
+    with open_disk(folder) as blocks:
+        async with open_network(config, blocks, peers) as network:
+            yield network
 
 
 Join = Callable[[], AbstractAsyncContextManager[Network]]
@@ -127,10 +250,14 @@ Join = Callable[[], AbstractAsyncContextManager[Network]]
 class Source:
     """Blocks from here, else from the network, which is joined when the first one is missing."""
 
-    def __init__(self, blocks: Blockstore, root: CID, join: Join | None) -> None:
-        """root: where the DAG begins; join: None stays offline, where nothing more is found."""
-        self._blocks = blocks
-        self._root = root
+    def __init__(self, blocks: Blockstore, join: Join | None) -> None:
+        """join: None stays offline, where nothing more is found."""
+        self.blocks = blocks
+        """What is here; another way to it once the network is joined."""
+
+        self._root: CID | None = None
+        """What was asked for first: who has it is likely to have what is below."""
+
         self._join = join
         self._opened = AsyncExitStack()
         self._network: Network | None = None
@@ -143,27 +270,38 @@ class Source:
 
     async def get(self, cid: CID) -> Block:
         """Return one block. Raises `BlockNotFound` offline, else `DagUnavailable`."""
+        self._root = self._root or cid
         try:
-            return self._blocks.get(cid)
+            return self.blocks.get(cid)
         except BlockNotFound:
             if self._join is None:
                 raise
         network = await self._joined(self._join)
-        return await network.get(cid, root=self._root)
+        try:
+            return self.blocks.get(cid)
+        except BlockNotFound:
+            return await network.get(cid, root=self._root)
 
     async def bring(self, root: CID, on_progress: Callable[[int, int], None]) -> None:
         """Have a whole DAG here. Raises as `get` does, and what `walk` and `fetch_dag` do."""
         try:
-            await asyncio.to_thread(_require_whole, self._blocks, root)
+            await asyncio.to_thread(_require_whole, self.blocks, root)
         except BlockNotFound:
             if self._join is None:
                 raise
             network = await self._joined(self._join)
             await network.bring(root, on_progress)
 
+    async def resolve(self, name: PeerId) -> str:
+        """Return the content path that a name leads to. Raises as `Network.resolve` does."""
+        if self._join is None:
+            raise NameNotFound(name)
+        return await (await self._joined(self._join)).resolve(name)
+
     async def _joined(self, join: Join) -> Network:
         if self._network is None:
             self._network = await self._opened.enter_async_context(join())
+            self.blocks = self._network.blocks
         return self._network
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from client.prepare import Prepared
+from client.registry import registered_peer
 from client.retrieving import retrieve
 from client.selection import StorageTerms
 from client.storing import quote_piece, store_piece
@@ -57,7 +58,7 @@ async def test_the_ledger_names_who_has_deals_where_the_dht_knows_nothing(tmp_pa
 async def test_the_dht_leads_to_it_without_the_ledger(tmp_path: Path) -> None:
     async with kept(tmp_path) as (place, prepared), client_of(place, name="fresh") as fresh:
         [provider] = await place.ledger.providers()
-        peer = fresh.session.registered_peer(provider)
+        peer = registered_peer(provider)
         assert peer is not None
         await fresh.session.host.connect(peer)
         fresh.line.cut()
@@ -68,7 +69,7 @@ async def test_who_serves_wrong_bytes_is_dropped_and_another_one_serves(tmp_path
     async with kept(tmp_path) as (place, prepared), client_of(place, name="fresh") as fresh:
         liar = ScriptedPeer(place.network, lies)
         [provider] = await place.ledger.providers()
-        honest = fresh.session.registered_peer(provider)
+        honest = registered_peer(provider)
         assert honest is not None
         session = replace(fresh.session, routing=Gossip(liar.address, honest))
         found = await retrieve(session, prepared.root_cid, tmp_path / "out")
