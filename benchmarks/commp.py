@@ -23,7 +23,8 @@ from benchmarks.unit import measure
 from proofs import kernels
 from proofs.fr32 import QUAD_PADDED_BYTES, QUAD_PAYLOAD_BYTES
 from proofs.merkle import fill_upper_rows
-from proofs.piece import CommPHasher, Pool
+from proofs.piece import CommPHasher
+from proofs.pool import Pool
 
 ROUNDS = 5
 QUADS = 1 << 16

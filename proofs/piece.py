@@ -2,10 +2,10 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from proofs.hashing import NODE_BYTES, is_truncated, node_hash
 from proofs.kernels.arrays import ByteArray
 from proofs.merkle import fill_upper_rows
 from proofs.parameters import PIECE_NODES_MIN
+from proofs.pool import Pending, Pool
 
 PIECE_BYTES_MIN: Final = PIECE_NODES_MIN * NODE_BYTES
 """The smallest padded piece."""
@@ -111,20 +112,6 @@ class _Subtrees:
         self._roots.append((height, root))
 
 
-class Pending(Protocol):
-    """A chunk's root, once it is computed."""
-
-    def result(self) -> bytes:
-        """Wait for it."""
-
-
-class Pool(Protocol):
-    """Somebody else's threads, as of `concurrent.futures`."""
-
-    def submit(self, work: Callable[[ByteArray], bytes], chunk: ByteArray, /) -> Pending:
-        """Have a chunk hashed."""
-
-
 class CommPHasher:
     """Hashes a payload as it streams by; holds a few megabytes of it.
 
@@ -134,7 +121,7 @@ class CommPHasher:
     def __init__(self, pool: Pool | None = None) -> None:
         self._pool = pool
         self._subtrees = _Subtrees()
-        self._pending: deque[tuple[Pending, ByteArray]] = deque()
+        self._pending: deque[tuple[Pending[bytes], ByteArray]] = deque()
         self._chunk = np.empty(_CHUNK_PAYLOAD_BYTES, np.uint8)
         self._filled_bytes = 0
         self._payload_bytes = 0
