@@ -1,17 +1,28 @@
 """Who said to have what: provider records, kept for others and forgotten in time."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import accumulate
+from typing import Final
 
 from ipfs.host import PeerAddress
 from ipfs.kad.reach import Network
 from ipfs.p2p.multiaddr import Multiaddr
 from ipfs.p2p.peer_id import PeerId
 
+ADDRESS_BYTES_MAX: Final = 1024
+"""Memory for the addresses of one record, some twenty usual ones; what follows is not kept."""
+
+_OBJECT_BYTES: Final = 40
+"""What it costs to keep bytes, besides themselves."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Record:
-    addresses: tuple[Multiaddr, ...]
+    """addresses: encoded, as a parsed one takes ten times its bytes."""
+
+    addresses: tuple[bytes, ...]
     expires_at: float
     networks: frozenset[Network]
 
@@ -71,7 +82,7 @@ class ProviderRecords:
         self._arrivals[key, provider.peer_id] = None
         self._by_provider.setdefault(provider.peer_id, {})[key] = None
         self._by_key.setdefault(key, {})[provider.peer_id] = _Record(
-            provider.addresses, now + self._record_seconds, networks
+            _first_that_fit(provider.addresses), now + self._record_seconds, networks
         )
 
     def providers(self, key: bytes, now: float) -> list[PeerAddress]:
@@ -84,7 +95,8 @@ class ProviderRecords:
         for peer_id, record in reversed(self._by_key.get(key, {}).items()):
             if now < record.expires_at:
                 rank = max((seen[network] for network in record.networks), default=0)
-                ranked.append((rank, PeerAddress(peer_id, record.addresses)))
+                addresses = tuple(map(Multiaddr.parse_bytes, record.addresses))
+                ranked.append((rank, PeerAddress(peer_id, addresses)))
                 seen.update(record.networks)
         ranked.sort(key=lambda it: it[0])
         return [provider for _, provider in ranked]
@@ -107,6 +119,14 @@ class ProviderRecords:
         del self._by_provider[peer_id][key]
         if not self._by_provider[peer_id]:
             del self._by_provider[peer_id]
+
+
+def _first_that_fit(addresses: Iterable[Multiaddr]) -> tuple[bytes, ...]:
+    encoded = [address.encode() for address in addresses]
+    ends = accumulate(len(address) + _OBJECT_BYTES for address in encoded)
+    return tuple(
+        address for address, end in zip(encoded, ends, strict=True) if end <= ADDRESS_BYTES_MAX
+    )
 
 
 def _most_crowded(providers: dict[PeerId, _Record]) -> PeerId:

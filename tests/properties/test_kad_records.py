@@ -2,7 +2,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipfs.host import PeerAddress
-from ipfs.kad.records import ProviderRecords
+from ipfs.kad.records import ADDRESS_BYTES_MAX, ProviderRecords
+from ipfs.p2p.multiaddr import Multiaddr
 from ipfs.p2p.peer_id import PeerId
 from tests.support.kad import peer
 
@@ -63,6 +64,23 @@ def test_records_are_kept_as_one_list_would_keep_them(
         for some_key in KEYS:
             told = [it.peer_id for it in records.providers(some_key, now)]
             assert told == slow.providers(some_key, now)
+
+
+@given(st.lists(st.integers(1, 250), max_size=40))
+def test_of_many_addresses_the_first_are_kept_that_fit(name_lengths: list[int]) -> None:
+    records = ProviderRecords(
+        record_seconds=1, records_max=1, providers_per_key_max=1, keys_per_provider_max=1
+    )
+    addresses = tuple(
+        Multiaddr.parse(f"/dns/{'n' * length}/tcp/{port}")
+        for port, length in enumerate(name_lengths, start=1)
+    )
+    records.add(b"a", PeerAddress(peer(0), addresses), 0)
+    [told] = records.providers(b"a", 0)
+    assert told.addresses == addresses[: len(told.addresses)]
+    kept_bytes = sum(len(address.encode()) for address in told.addresses)
+    assert kept_bytes <= ADDRESS_BYTES_MAX
+    assert told.addresses == addresses or kept_bytes > ADDRESS_BYTES_MAX / 3
 
 
 @given(announcements, st.integers(0, 30))
