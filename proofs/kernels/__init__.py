@@ -5,12 +5,13 @@ of portable vectors, else hashlib. `HOLDFAST_KERNELS` names a level to force.
 """
 
 import os
+from collections.abc import Sequence
 from functools import cache
 from typing import Final, Protocol
 
 from proofs.graph import Graph
 from proofs.kernels import hashlib_level
-from proofs.kernels.arrays import ByteArray, IndexArray, NodeArray, ParentArray
+from proofs.kernels.arrays import ByteArray, Chain, IndexArray, NodeArray, ParentArray
 
 LEVELS: Final = ("sha-ni", "portable", "hashlib")
 """From the fastest to the one that always works."""
@@ -26,9 +27,7 @@ class Level(Protocol):
     def climb(self, indices: IndexArray, paths: ByteArray) -> NodeArray: ...
     def hash_messages(self, messages: ByteArray, target: NodeArray) -> None: ...
     def hash_elements(self, rows: ByteArray, target: NodeArray) -> None: ...
-    def label_nodes(
-        self, header: bytes, first: int, parents: ParentArray, previous: NodeArray, layer: NodeArray
-    ) -> None: ...
+    def label_nodes(self, chains: Sequence[Chain], first: int, parents: ParentArray) -> None: ...
 
 
 class UnknownLevel(ValueError):

@@ -1,6 +1,7 @@
 """The array types that kernels speak, with their shapes."""
 
 import mmap
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -21,6 +22,20 @@ ElementArray: TypeAlias = npt.NDArray[np.uint64]
 
 IndexArray: TypeAlias = npt.NDArray[np.uint64]
 """Places of leaves in a tree."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """One layer of one sector, whose labels are each made from the one before.
+
+    header:    36 bytes, replica id and layer, with which every label's message begins
+    previous:  (n, 32), the layer before; in the first layer any, as it is not read
+    layer:     (n, 32), read and written
+    """
+
+    header: bytes
+    previous: NodeArray
+    layer: NodeArray
 
 
 def working_nodes(count: int) -> NodeArray:

@@ -10,11 +10,11 @@ import numba
 
 from proofs.kernels.intrinsics import (
     LANES,
-    compress,
+    copy_node,
+    hash_blocks,
     hash_pairs_portable,
     hash_pairs_sha_ni,
     pad_quad,
-    prefetch,
     unpad_quad,
 )
 from proofs.kernels.jit import compiled
@@ -26,12 +26,10 @@ LABEL_BLOCKS: Final = 20
 HEADER_WORD: Final = 0
 PARENTS_WORD: Final = 16
 LAST_WORD: Final = PARENTS_WORD + 14 * 8
-STATE_WORD: Final = LAST_WORD + 16
-SCRATCH_WORDS: Final = STATE_WORD + 8
-"""Where a label's parts lie in its scratch: header, parents, last block, state."""
+MESSAGE_WORDS: Final = LAST_WORD + 16
+"""Where the parts of a label's message lie: header, parents, last block."""
 
 _HEADER_NODE_WORD = HEADER_WORD + 10
-_STATE_END = STATE_WORD + 8
 
 
 @numba.njit(inline="always")
@@ -40,47 +38,41 @@ def _swap_bytes(word: Any) -> Any:
 
 
 @numba.njit(inline="always")
-def _take_digest(state: Any, order: Any, node: Any) -> None:
-    """Write the state's words a … h as a truncated node."""
-    for word in range(8):
-        node[word] = _swap_bytes(state[order[word]])
-    node[7] &= numba.uint32(0x3FFFFFFF)
-
-
-@numba.njit(inline="always")
 def _label_nodes(
-    sha_ni: Any, first: Any, parents: Any, previous: Any, layer: Any,
-    scratch: Any, addresses: Any, start: Any, order: Any,
+    sha_ni: Any, lanes: Any, first: Any, parents: Any, sources: Any,
+    messages: Any, blocks: Any, wanted: Any, targets: Any,
 ) -> None:  # fmt: skip
     """Label the nodes from `first` on, one after the other, as each needs the one before.
 
-    parents:    (count, 6) in the first layer, else (count, 14)
-    previous:   (n, 8), the layer before; not read when there are 6 parents
-    layer:      (n, 8), read and written
-    scratch:    (SCRATCH_WORDS,), header and padding filled in
-    addresses:  (LABEL_BLOCKS + 1,), of each block in turn, then of the state, all in the scratch
-    start:      (8,), the initial state in the dialect's order
-    order:      (8,), where the dialect keeps the words a … h
+    Of as many sectors as there are lanes, in lockstep.
+
+    parents:   (count, 6) in the first layer, else (count, 14)
+    sources:   (lanes, 2), addresses of each sector's layer, and of the one before
+    messages:  (lanes, MESSAGE_WORDS), header and padding filled in
+    blocks:    (LABEL_BLOCKS, lanes), addresses, all in the messages
+    wanted:    (LABEL_BLOCKS, lanes), addresses; the first ones become the next labels' parents,
+               which may be anywhere: without it a quarter of the time is waiting for them
+    targets:   (lanes,), scratch
     """
     degree = parents.shape[1]
     last = PARENTS_WORD + (LABEL_PARENTS - 1) % degree * 8
     for row in range(parents.shape[0]):
-        scratch[_HEADER_NODE_WORD] = _swap_bytes(numba.uint32(first + row))
-        for column in range(degree):
-            source = layer if column < BASE_DEGREE else previous
-            for word in range(8):
-                scratch[PARENTS_WORD + 8 * column + word] = source[parents[row, column], word]
-        for word in range(8):
-            scratch[LAST_WORD + word] = scratch[last + word]
-            scratch[STATE_WORD + word] = start[word]
-        if row + 1 < parents.shape[0]:
-            # Known since long, and anywhere: without it a quarter of the time is waiting for them.
+        following = row + 1 if row + 1 < parents.shape[0] else row
+        for lane in range(lanes):
+            message = numba.uint64(messages[lane].ctypes.data)
+            messages[lane, _HEADER_NODE_WORD] = _swap_bytes(numba.uint32(first + row))
             for column in range(degree):
-                source = layer if column < BASE_DEGREE else previous
-                prefetch(source.ctypes.data + 32 * numba.int64(parents[row + 1, column]))
-        for block in range(LABEL_BLOCKS):
-            compress(sha_ni, addresses[LABEL_BLOCKS], addresses[block])
-        _take_digest(scratch[STATE_WORD:_STATE_END], order, layer[first + row])
+                source = sources[lane, 0 if column < BASE_DEGREE else 1]
+                parent = numba.uint64(32) * numba.uint64(parents[row, column])
+                copy_node(source + parent, message + numba.uint64(4 * PARENTS_WORD + 32 * column))
+                coming = numba.uint64(32) * numba.uint64(parents[following, column])
+                wanted[column, lane] = source + coming
+            copy_node(message + numba.uint64(4 * last), message + numba.uint64(4 * LAST_WORD))
+            targets[lane] = sources[lane, 0] + numba.uint64(32) * numba.uint64(first + row)
+        hash_blocks(
+            sha_ni, lanes, numba.uint64(blocks.ctypes.data), numba.uint64(wanted.ctypes.data),
+            LABEL_BLOCKS, numba.uint64(targets.ctypes.data),
+        )  # fmt: skip
 
 
 @numba.njit(inline="always")
@@ -123,54 +115,61 @@ def climb_portable(indices: Any, siblings: Any, nodes: Any, pairs: Any) -> None:
 
 @numba.njit(inline="always")
 def _hash_rows(
-    sha_ni: Any, blocks: Any, block_count: Any, states: Any, start: Any, order: Any, nodes: Any
+    sha_ni: Any, lanes: Any, source: Any, block_count: Any, blocks: Any, targets: Any, nodes: Any
 ) -> None:
-    """Hash rows of whole blocks, padding included, into truncated nodes.
+    """Hash rows of whole blocks, padding included, into truncated nodes; some in lockstep.
 
-    blocks:  address of the first row's first block
-    states:  (n, 8), scratch: a state of its own lets each row begin before the last one ends
+    source:   address of the first row
+    blocks:   (block_count, lanes), scratch
+    targets:  (lanes,), scratch
+    nodes:    (n, 8)
     """
-    for row in range(nodes.shape[0]):
-        for word in range(8):
-            states[row, word] = start[word]
-        state = numba.uint64(states[row].ctypes.data)
-        for block in range(block_count):
-            compress(sha_ni, state, blocks + 64 * (row * block_count + block))
-        _take_digest(states[row], order, nodes[row])
+    table = numba.uint64(blocks.ctypes.data)
+    for first in range(0, nodes.shape[0], lanes):
+        for lane in range(lanes):
+            row = first + lane if first + lane < nodes.shape[0] else first
+            for block in range(block_count):
+                blocks[block, lane] = source + numba.uint64(64 * (row * block_count + block))
+            targets[lane] = numba.uint64(nodes[row].ctypes.data)
+        hash_blocks(sha_ni, lanes, table, table, block_count, numba.uint64(targets.ctypes.data))
 
 
 @compiled
-def hash_rows_sha_ni(
-    blocks: Any, block_count: Any, states: Any, start: Any, order: Any, nodes: Any
-) -> None:
-    """Hash rows with SHA-NI; see `_hash_rows`."""
-    _hash_rows(True, blocks, block_count, states, start, order, nodes)
+def hash_rows_sha_ni(source: Any, block_count: Any, blocks: Any, targets: Any, nodes: Any) -> None:
+    """Hash rows with SHA-NI, in pairs; see `_hash_rows`."""
+    _hash_rows(True, 2, source, block_count, blocks, targets, nodes)
 
 
 @compiled
 def hash_rows_portable(
-    blocks: Any, block_count: Any, states: Any, start: Any, order: Any, nodes: Any
+    source: Any, block_count: Any, blocks: Any, targets: Any, nodes: Any
 ) -> None:
-    """Hash rows without SHA-NI; see `_hash_rows`."""
-    _hash_rows(False, blocks, block_count, states, start, order, nodes)
+    """Hash rows without SHA-NI, one by one; see `_hash_rows`."""
+    _hash_rows(False, 1, source, block_count, blocks, targets, nodes)
 
 
 @compiled
 def label_nodes_sha_ni(
-    first: Any, parents: Any, previous: Any, layer: Any,
-    scratch: Any, addresses: Any, start: Any, order: Any,
-) -> None:  # fmt: skip
-    """Label with SHA-NI; see `_label_nodes`."""
-    _label_nodes(True, first, parents, previous, layer, scratch, addresses, start, order)
+    first: Any, parents: Any, sources: Any, messages: Any, blocks: Any, wanted: Any, targets: Any
+) -> None:
+    """Label one sector with SHA-NI; see `_label_nodes`."""
+    _label_nodes(True, 1, first, parents, sources, messages, blocks, wanted, targets)
+
+
+@compiled
+def label_pairs_sha_ni(
+    first: Any, parents: Any, sources: Any, messages: Any, blocks: Any, wanted: Any, targets: Any
+) -> None:
+    """Label two sectors with SHA-NI: each hashes while the other waits; see `_label_nodes`."""
+    _label_nodes(True, 2, first, parents, sources, messages, blocks, wanted, targets)
 
 
 @compiled
 def label_nodes_portable(
-    first: Any, parents: Any, previous: Any, layer: Any,
-    scratch: Any, addresses: Any, start: Any, order: Any,
-) -> None:  # fmt: skip
-    """Label without SHA-NI; see `_label_nodes`."""
-    _label_nodes(False, first, parents, previous, layer, scratch, addresses, start, order)
+    first: Any, parents: Any, sources: Any, messages: Any, blocks: Any, wanted: Any, targets: Any
+) -> None:
+    """Label one sector without SHA-NI; see `_label_nodes`."""
+    _label_nodes(False, 1, first, parents, sources, messages, blocks, wanted, targets)
 
 
 @compiled

@@ -1,5 +1,6 @@
 """The kernels without numba: NumPy, and hashlib, one call a hash. Slow, everywhere the same."""
 
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Final
 
@@ -8,7 +9,7 @@ import numpy as np
 from proofs.graph import Graph
 from proofs.hashing import NODE_BYTES, node_hash
 from proofs.kernels import fr32
-from proofs.kernels.arrays import ByteArray, IndexArray, NodeArray, ParentArray
+from proofs.kernels.arrays import ByteArray, Chain, IndexArray, NodeArray, ParentArray
 from proofs.kernels.parents import parents as numpy_parents
 from proofs.parameters import BASE_DEGREE, LABEL_PARENTS
 from proofs.poseidon import poseidon
@@ -76,19 +77,20 @@ def hash_elements(rows: ByteArray, target: NodeArray) -> None:
         node[:] = np.frombuffer(poseidon(elements).to_bytes(NODE_BYTES, "little"), np.uint8)
 
 
-def label_nodes(
-    header: bytes, first: int, parents: ParentArray, previous: NodeArray, layer: NodeArray
-) -> None:
-    """Label the nodes from `first` ≥ 1 on, in place.
+def label_nodes(chains: Sequence[Chain], first: int, parents: ParentArray) -> None:
+    """Label the nodes from `first` ≥ 1 on, in place, in each of some sectors of one size.
 
-    header:    36 bytes, replica id and layer; what follows is the node and zeros
-    parents:   (count, 6) in the first layer, else (count, 14)
-    previous:  the layer before; not read when there are 6 parents
+    parents:  (count, 6) in the first layer, else (count, 14)
     """
+    for chain in chains:
+        _label_nodes(chain, first, parents)
+
+
+def _label_nodes(chain: Chain, first: int, parents: ParentArray) -> None:
     degree = parents.shape[1]
     rounds, left = divmod(LABEL_PARENTS, degree)
-    mine, before = layer.data.cast("B"), previous.data.cast("B")
-    start = sha256(header)
+    mine, before = chain.layer.data.cast("B"), chain.previous.data.cast("B")
+    start = sha256(chain.header)
     for node, row in enumerate((parents.astype(np.int64) * 32).tolist(), first):
         nodes = [mine[at : at + 32] for at in row[:BASE_DEGREE]]
         nodes += [before[at : at + 32] for at in row[BASE_DEGREE:]]

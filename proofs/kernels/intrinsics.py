@@ -5,12 +5,13 @@ without it, where LLVM would abort the process. Addresses are integers, so whoev
 arrays behind them alive.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, Final
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from proofs.kernels import chacha_ir, field_ir, fr32_ir
@@ -20,10 +21,13 @@ from proofs.kernels.sha256_constants import INITIAL_STATE
 LANES: Final = 8
 """Pairs that are hashed together, in either dialect."""
 
-SHA_NI_STATE_ORDER: Final = (3, 2, 7, 6, 1, 0, 5, 4)
-"""Where the words a … h lie in the state that SHA-NI works on: F E B A, H G D C."""
-
-PORTABLE_STATE_ORDER: Final = (0, 1, 2, 3, 4, 5, 6, 7)
+_A, _B, _C, _D, _E, _F, _G, _H = INITIAL_STATE
+_SHA_NI_START: Final = (
+    ir.Constant(emit.QUAD, [_F, _E, _B, _A]),
+    ir.Constant(emit.QUAD, [_H, _G, _D, _C]),
+)
+_SHA_NI_ORDER: Final = (3, 2, 7, 6, 1, 0, 5, 4)
+"""Where the words a … h lie in the state that SHA-NI works on."""
 
 _TRUNCATED: Final = 0x3FFFFFFF
 """A node's last word, little-endian as stored, keeps 30 bits."""
@@ -32,34 +36,87 @@ Builder = Any
 Address = Any
 
 
-def _compress_sha_ni(builder: Builder, state: Address, block: Address) -> None:
-    before = (emit.load(builder, state, 0, emit.QUAD), emit.load(builder, state, 16, emit.QUAD))
-    [(abef, cdgh)] = emit.sha_ni(builder, [before], [_load_quads(builder, block, 0)])
-    emit.store(builder, abef, state, 0)
-    emit.store(builder, cdgh, state, 16)
+def _copy_node(builder: Builder, source: Address, target: Address) -> None:
+    # In halves, as digests are stored: what waits for a store to be read back reads all of it.
+    for at in (0, 16):
+        emit.store(builder, emit.load(builder, source, at, emit.QUAD), target, at)
 
 
-def _compress_portable(builder: Builder, state: Address, block: Address) -> None:
-    words = [
-        emit.swap_bytes(builder, emit.load(builder, block, 4 * at, emit.WORD)) for at in range(16)
-    ]
-    before = [emit.load(builder, state, 4 * at, emit.WORD) for at in range(8)]
-    for at, word in enumerate(emit.portable(builder, before, words)):
-        emit.store(builder, word, state, 4 * at)
+def _hash_blocks_sha_ni(builder: Builder, lanes: int, *arguments: Any) -> None:
+    def compress(states: Sequence[Any], blocks: Sequence[Address]) -> list[Any]:
+        return emit.sha_ni(builder, states, [_load_quads(builder, block, 0) for block in blocks])
+
+    states, targets = _chained(builder, [_SHA_NI_START] * lanes, compress, *arguments)
+    for state, target in zip(states, targets, strict=True):
+        _store_digest_sha_ni(builder, state, target, 0)
+
+
+def _hash_blocks_portable(builder: Builder, lanes: int, *arguments: Any) -> None:
+    def compress(states: Sequence[Any], blocks: Sequence[Address]) -> list[Any]:
+        return [
+            emit.portable(builder, state, _load_words(builder, block))
+            for state, block in zip(states, blocks, strict=True)
+        ]
+
+    start = [emit.splat(emit.WORD, word) for word in INITIAL_STATE]
+    states, targets = _chained(builder, [start] * lanes, compress, *arguments)
+    for state, target in zip(states, targets, strict=True):
+        for at, word in enumerate(state):
+            swapped = emit.swap_bytes(builder, word)
+            if at == 7:
+                swapped = builder.and_(swapped, emit.splat(emit.WORD, _TRUNCATED))
+            emit.store(builder, swapped, target, 4 * at)
+
+
+def _chained(
+    builder: Builder, start: Sequence[Sequence[Any]],
+    compress: Callable[[Sequence[Any], Sequence[Address]], Sequence[Sequence[Any]]],
+    blocks: Address, wanted: Address, count: Any, targets: Address,
+) -> tuple[list[list[Any]], list[Address]]:  # fmt: skip
+    """Compress each lane's blocks one after the other; return the last states, and the targets.
+
+    The states stay in registers: read back from memory they cost a chain a twentieth.
+    """
+
+    def addresses(table: Address, row: Any) -> list[Address]:
+        places = builder.add(table, builder.mul(row, ir.Constant(row.type, 8 * len(start))))
+        return [emit.load(builder, places, 8 * lane, places.type) for lane in range(len(start))]
+
+    states = [[_variable(builder, value) for value in state] for state in start]
+    with cgutils.for_range(builder, count) as loop:
+        # A few with every block: all at once are more than a core can have on their way.
+        for address in addresses(wanted, loop.index):
+            emit.prefetch(builder, address)
+        before = [[builder.load(place) for place in state] for state in states]
+        after = compress(before, addresses(blocks, loop.index))
+        for places, values in zip(states, after, strict=True):
+            for place, value in zip(places, values, strict=True):
+                builder.store(value, place)
+    first = ir.Constant(targets.type, 0)
+    return [[builder.load(at) for at in state] for state in states], addresses(targets, first)
+
+
+def _variable(builder: Builder, value: Any) -> Any:
+    """Return a place that holds a value, which LLVM makes a register."""
+    return cgutils.alloca_once_value(builder, value)  # type: ignore[no-untyped-call]  # numba has no types
 
 
 def _hash_pairs_sha_ni(builder: Builder, source: Address, target: Address) -> None:
-    a, b, c, d, e, f, g, h = INITIAL_STATE
-    start = (ir.Constant(emit.QUAD, [f, e, b, a]), ir.Constant(emit.QUAD, [h, g, d, c]))
     blocks = [_load_quads(builder, source, 64 * lane) for lane in range(LANES)]
-    states = emit.sha_ni(builder, [start] * LANES, blocks)
-    for lane, (abef, cdgh) in enumerate(emit.sha_ni(builder, states, None)):
-        for at, places in ((0, SHA_NI_STATE_ORDER[:4]), (16, SHA_NI_STATE_ORDER[4:])):
-            words = builder.shuffle_vector(abef, cdgh, ir.Constant(emit.QUAD, list(places)))
-            words = emit.swap_bytes(builder, words)
-            if at:
-                words = builder.and_(words, ir.Constant(emit.QUAD, [~0, ~0, ~0, _TRUNCATED]))
-            emit.store(builder, words, target, 32 * lane + at)
+    states = emit.sha_ni(builder, [_SHA_NI_START] * LANES, blocks)
+    for lane, state in enumerate(emit.sha_ni(builder, states, None)):
+        _store_digest_sha_ni(builder, state, target, 32 * lane)
+
+
+def _store_digest_sha_ni(
+    builder: Builder, state: Sequence[Any], target: Address, offset_bytes: int
+) -> None:
+    for at, places in ((0, _SHA_NI_ORDER[:4]), (16, _SHA_NI_ORDER[4:])):
+        words = builder.shuffle_vector(*state, ir.Constant(emit.QUAD, list(places)))
+        words = emit.swap_bytes(builder, words)
+        if at:
+            words = builder.and_(words, ir.Constant(emit.QUAD, [~0, ~0, ~0, _TRUNCATED]))
+        emit.store(builder, words, target, offset_bytes + at)
 
 
 def _hash_pairs_portable(builder: Builder, source: Address, target: Address) -> None:
@@ -90,6 +147,13 @@ def _load_quads(builder: Builder, address: Address, offset_bytes: int) -> list[A
     ]
 
 
+def _load_words(builder: Builder, address: Address) -> list[Any]:
+    """Return the 64 bytes of a block as its 16 words."""
+    return [
+        emit.swap_bytes(builder, emit.load(builder, address, 4 * at, emit.WORD)) for at in range(16)
+    ]
+
+
 def _called(emitted: Callable[..., None]) -> Any:
     """Return what compiled code calls, with addresses and numbers, to have instructions emitted."""
 
@@ -103,26 +167,33 @@ def _called(emitted: Callable[..., None]) -> Any:
     return intrinsic(typed)
 
 
-def _compress(_context: Any, sha_ni: Any, state: Any, block: Any) -> Any:
-    """Compress the 64-byte block at one address into the state at another."""
-    if not isinstance(sha_ni, types.Literal):
+def _hash_blocks(
+    _context: Any, sha_ni: Any, lanes: Any, blocks: Any, wanted: Any, count: Any, targets: Any
+) -> Any:
+    """Hash one message a lane, all of as many whole blocks, in lockstep, into truncated nodes.
+
+    blocks:   address of (count, lanes) addresses, of each message's blocks in turn
+    wanted:   address of as many addresses, of what is read soon
+    targets:  address of (lanes) addresses, of the nodes
+    """
+    if not (isinstance(sha_ni, types.Literal) and isinstance(lanes, types.Literal)):
         return None
-    emitted = _compress_sha_ni if sha_ni.literal_value else _compress_portable
+    emitted = _hash_blocks_sha_ni if sha_ni.literal_value else _hash_blocks_portable
 
     def generate(_: Any, builder: Builder, _signature: Any, arguments: Any) -> None:
-        emitted(builder, arguments[1], arguments[2])
+        emitted(builder, lanes.literal_value, *arguments[2:])
 
-    return types.void(sha_ni, state, block), generate
+    return types.void(sha_ni, lanes, blocks, wanted, count, targets), generate
 
 
 # Declared as what they become: in compiled code the context argument is gone.
-compress: Any = intrinsic(prefer_literal=True)(_compress)
+hash_blocks: Any = intrinsic(prefer_literal=True)(_hash_blocks)
+copy_node = _called(_copy_node)
 hash_pairs_sha_ni = _called(_hash_pairs_sha_ni)
 hash_pairs_portable = _called(_hash_pairs_portable)
 pad_quad = _called(fr32_ir.pad_quad)
 unpad_quad = _called(fr32_ir.unpad_quad)
 two_chacha_blocks = _called(chacha_ir.two_blocks)
-prefetch = _called(emit.prefetch)
 add = _called(field_ir.add)
 multiply = _called(field_ir.multiply)
 multiply_add = _called(field_ir.multiply_add)

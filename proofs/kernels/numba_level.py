@@ -1,6 +1,6 @@
 """The compiled kernels behind the same functions as `hashlib_level.py`, in either dialect."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numba.core.registry
@@ -10,13 +10,13 @@ from proofs.fr32 import QUAD_PADDED_BYTES, QUAD_PAYLOAD_BYTES
 from proofs.graph import Graph
 from proofs.hashing import NODE_BYTES
 from proofs.kernels import compiled, field, hashlib_level
-from proofs.kernels.arrays import ByteArray, IndexArray, NodeArray, ParentArray
+from proofs.kernels.arrays import ByteArray, Chain, IndexArray, NodeArray, ParentArray
 from proofs.kernels.compiled_parents import find_parents
 from proofs.kernels.compiled_poseidon import hash_all_elements
-from proofs.kernels.intrinsics import LANES, PORTABLE_STATE_ORDER, SHA_NI_STATE_ORDER
+from proofs.kernels.intrinsics import LANES
 from proofs.kernels.parents import feistel_tables, fixed_words
 from proofs.kernels.poseidon_rounds import rounds_of
-from proofs.kernels.sha256_constants import INITIAL_STATE, padding
+from proofs.kernels.sha256_constants import padding
 from proofs.parameters import DEGREE, EXPANSION_DEGREE
 
 
@@ -24,24 +24,20 @@ class NumbaLevel:
     """SHA-256 trees and labels in one dialect of the compression."""
 
     def __init__(self, *, sha_ni: bool) -> None:
-        order = SHA_NI_STATE_ORDER if sha_ni else PORTABLE_STATE_ORDER
-        self._order = np.array(order, np.int64)
-        self._start = np.empty(8, np.uint32)
-        self._start[self._order] = INITIAL_STATE
         self._pairs: Callable[..., Any]
         self._climb: Callable[..., Any]
         self._rows: Callable[..., Any]
-        self._labels: Callable[..., Any]
+        self._labels: Sequence[Callable[..., Any]]
         if sha_ni:
             self._pairs = compiled.hash_all_pairs_sha_ni
             self._climb = compiled.climb_sha_ni
-            self._rows = compiled.hash_rows_sha_ni
-            self._labels = compiled.label_nodes_sha_ni
+            self._rows, self._rows_lanes = compiled.hash_rows_sha_ni, 2
+            self._labels = (compiled.label_nodes_sha_ni, compiled.label_pairs_sha_ni)
         else:
             self._pairs = compiled.hash_all_pairs_portable
             self._climb = compiled.climb_portable
-            self._rows = compiled.hash_rows_portable
-            self._labels = compiled.label_nodes_portable
+            self._rows, self._rows_lanes = compiled.hash_rows_portable, 1
+            self._labels = (compiled.label_nodes_portable,)
 
     def pad(self, payload: ByteArray, target: ByteArray) -> None:
         """Write (128 k) fr32-padded bytes for (127 k) payload bytes."""
@@ -96,9 +92,10 @@ class NumbaLevel:
         tail = np.frombuffer(padding(length), np.uint8)
         rows = np.empty((count, length + tail.size), np.uint8)
         rows[:, :length], rows[:, length:] = messages, tail
+        block_count = rows.shape[1] // 64
         self._rows(
-            _address(rows), np.uint64(rows.shape[1] // 64), np.empty((count, 8), np.uint32),
-            self._start, self._order, target.view(np.uint32),
+            _address(rows), block_count, np.empty((block_count, self._rows_lanes), np.uint64),
+            np.empty(self._rows_lanes, np.uint64), target.view(np.uint32),
         )  # fmt: skip
 
     def hash_elements(self, rows: ByteArray, target: NodeArray) -> None:
@@ -114,25 +111,30 @@ class NumbaLevel:
             np.empty_like(rounds.constants[0]), np.empty_like(rounds.constants[0]),
         )  # fmt: skip
 
-    def label_nodes(
-        self, header: bytes, first: int, parents: ParentArray, previous: NodeArray, layer: NodeArray
-    ) -> None:
+    def label_nodes(self, chains: Sequence[Chain], first: int, parents: ParentArray) -> None:
         """Label the nodes from `first` ≥ 1 on, in place; see `hashlib_level.label_nodes`."""
-        pairs = parents.shape[1] // 2
-        scratch = np.zeros(compiled.SCRATCH_WORDS, np.uint32)
-        scratch[: len(header) // 4] = np.frombuffer(header, np.uint32)
+        for start in range(0, len(chains), len(self._labels)):
+            together = chains[start : start + len(self._labels)]
+            self._label_together(together, first, np.ascontiguousarray(parents))
+
+    def _label_together(self, chains: Sequence[Chain], first: int, parents: ParentArray) -> None:
+        pairs, lanes = parents.shape[1] // 2, len(chains)
+        messages = np.zeros((lanes, compiled.MESSAGE_WORDS), np.uint32)
+        for message, chain in zip(messages, chains, strict=True):
+            message[: len(chain.header) // 4] = np.frombuffer(chain.header, np.uint32)
         tail = np.frombuffer(padding(64 * compiled.LABEL_BLOCKS - 32), np.uint32)
-        scratch[compiled.LAST_WORD + 8 : compiled.LAST_WORD + 16] = tail
+        messages[:, compiled.LAST_WORD + 8 :] = tail
         words = [
             compiled.HEADER_WORD,
             *(compiled.PARENTS_WORD + 16 * (pair % pairs) for pair in range(18)),
             compiled.LAST_WORD,
-            compiled.STATE_WORD,
         ]
-        addresses = np.array(words, np.uint64) * np.uint64(4) + _address(scratch)
-        self._labels(
-            first, np.ascontiguousarray(parents), previous.view(np.uint32), layer.view(np.uint32),
-            scratch, addresses, self._start, self._order,
+        starts = np.array([_address(message) for message in messages], np.uint64)
+        blocks = np.array(words, np.uint64)[:, None] * np.uint64(4) + starts
+        sources = [[_address(chain.layer), _address(chain.previous)] for chain in chains]
+        self._labels[lanes - 1](
+            first, parents, np.array(sources, np.uint64), messages, blocks, blocks.copy(),
+            np.empty(lanes, np.uint64),
         )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from proofs import kernels
 from proofs.graph import Graph
 from proofs.hashing import FIELD_MODULUS, column_hash, node_hash
 from proofs.kernels import field, hashlib_level
-from proofs.kernels.arrays import NodeArray
+from proofs.kernels.arrays import Chain, NodeArray
 from proofs.kernels.sha256_constants import INITIAL_STATE, ROUND_CONSTANTS, padding
 from proofs.merkle import as_nodes
 from proofs.replica import decode, encode, label, label_header
@@ -73,10 +73,35 @@ def test_labels_of_every_level_are_those_of_filecoin(
         used = rows if layer > 1 else rows[:, :6]
         header, middle = label_header(REPLICA, layer), node_count // 2
         level = kernels.level_of(name)
-        level.label_nodes(header, 1, used[1:middle], previous, labels)
-        level.label_nodes(header, middle, used[middle:], previous, labels)
+        chains = [Chain(header, previous, labels)]
+        level.label_nodes(chains, 1, used[1:middle])
+        level.label_nodes(chains, middle, used[middle:])
         previous = labels
     assert words_of(previous[-1].tobytes()) == words
+
+
+@each_level
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+@pytest.mark.parametrize("degree", [6, 14])
+def test_chains_labelled_together_are_what_each_is_alone(
+    name: str, count: int, degree: int
+) -> None:
+    node_count = 64
+    rows = hashlib_level.parents(Graph(node_count, bytes(32)), 0, node_count)[:, :degree]
+
+    def begun(number: int) -> Chain:
+        previous = as_nodes(some_bytes(f"before {number}", 32 * node_count))
+        layer = as_nodes(some_bytes(f"layer {number}", 32 * node_count)).copy()
+        return Chain(label_header(bytes([number]) * 32, number + 1), previous, layer)
+
+    together = [begun(number) for number in range(count)]
+    level = kernels.level_of(name)
+    level.label_nodes(together, 1, rows[1:20])
+    level.label_nodes(together, 20, rows[20:])
+    for number, chain in enumerate(together):
+        alone = begun(number)
+        hashlib_level.label_nodes([alone], 1, rows[1:])
+        assert chain.layer.tobytes() == alone.layer.tobytes()
 
 
 @each_level
@@ -91,9 +116,11 @@ def test_pairs_hash_as_nodes_do(name: str, count: int) -> None:
 
 @each_level
 @pytest.mark.parametrize("layers", [1, 2, 11])
-def test_messages_hash_as_columns_do(name: str, layers: int) -> None:
-    messages = np.frombuffer(some_bytes("columns", 320 * layers), np.uint8).reshape(10, -1)
-    target = np.zeros((10, 32), np.uint8)
+@pytest.mark.parametrize("count", [1, 2, 9])
+def test_messages_hash_as_columns_do(name: str, layers: int, count: int) -> None:
+    columns = some_bytes("columns", 32 * layers * count)
+    messages = np.frombuffer(columns, np.uint8).reshape(count, -1)
+    target = np.zeros((count, 32), np.uint8)
     kernels.level_of(name).hash_messages(messages, target)
     assert target.tobytes() == b"".join(column_hash(message.tobytes()) for message in messages)
 

@@ -13,8 +13,9 @@ from proofs.graph import Graph
 from proofs.hashing import column_hash, comm_r
 from proofs.merkle import as_nodes, build_rows
 from proofs.replica import encode, label, prover_id
-from proofs.seal import read_piece, seal, unseal, write_sector_data
+from proofs.seal import seal, write_sector_data
 from proofs.sealed import MANIFEST, WrongSector, drop_proving_cache
+from proofs.unseal import read_piece, unseal
 from tests.support.sectors import SealedSector, seal_sector, some_bytes
 
 
