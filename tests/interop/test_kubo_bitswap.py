@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import os
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -62,6 +63,26 @@ async def test_we_fetch_a_file_from_kubo(tmp_path: Path) -> None:
         assert (fetched.block_count, fetched.dropped) == (5, {})
         assert b"".join(read_range(store, root)) == FILE
         assert bitswap.tally(where_kubo(kubo).peer_id).blocks_unasked == 0
+
+
+async def test_one_block_and_fifty_megabytes_go_both_ways(tmp_path: Path) -> None:
+    limits = DagLimits(blocks_max=1_000, bytes_max=60 << 20)
+    async with running_kubo(tmp_path) as kubo, our_node() as (host, bitswap, store):
+        await kubo.connect(str(host.addresses[0].with_peer_id(host.peer_id)))
+        for size_bytes, blocks_min in ((1_000, 1), (50 << 20, 50)):
+            ours, theirs = (os.urandom(size_bytes) for _ in range(2))
+            (tmp_path / "theirs").write_bytes(theirs)
+            root = CID.parse(await kubo.add_file(tmp_path / "theirs"))
+            fetched = await fetch_dag(
+                bitswap, root, limits=limits, idle_timeout_s=30, peers=[where_kubo(kubo)]
+            )
+            assert fetched.dropped == {}
+            assert fetched.block_count >= blocks_min
+            assert b"".join(read_range(store, root)) == theirs
+
+            root = import_file(io.BytesIO(ours), store).cid
+            await kubo.download(str(root), tmp_path / "out")
+            assert (tmp_path / "out").read_bytes() == ours
 
 
 async def test_kubo_lacks_what_it_never_had(tmp_path: Path) -> None:

@@ -1,14 +1,19 @@
 """Kubo and we find what the other provides, each through what the other was told."""
 
 import asyncio
+import io
+import os
 import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
+from ipfs.bitswap.stream import Bitswap
+from ipfs.blockstore import MemoryBlockstore
 from ipfs.cid import CID
 from ipfs.errors import PeerError
+from ipfs.exchange import DagLimits, fetch_dag
 from ipfs.framing import encode_frame
 from ipfs.host import PeerAddress
 from ipfs.ipns import routing_key
@@ -20,6 +25,8 @@ from ipfs.naming import publish, resolve
 from ipfs.p2p.multiaddr import Multiaddr
 from ipfs.p2p.peer_id import Identity, PeerId
 from ipfs.p2p.swarm import Swarm
+from ipfs.unixfs.importer import import_file
+from ipfs.unixfs.ranges import read_range
 from tests.support.kad import CAT, open_to, providers_of, read_frames, where
 from tests.support.kubo import Kubo, running_kubo
 
@@ -104,3 +111,39 @@ async def test_kubo_finds_through_us_a_peer_that_only_we_know(tmp_path: Path) ->
             while not (found := await kubo.find_peer(str(hidden.peer_id))):
                 continue
         assert found == [str(address) for address in hidden.addresses]
+
+
+async def test_kubo_and_we_find_and_fetch_from_each_other_by_the_dht_alone(tmp_path: Path) -> None:
+    """Both know a third only; what either announces there leads the other to it."""
+    ours, theirs = os.urandom(600_000), os.urandom(700_000)
+    (tmp_path / "theirs").write_bytes(theirs)
+    async with AsyncExitStack() as stack:
+        third, provider, seeker = [await swarm(stack) for _ in range(3)]
+        Kademlia(third)
+        # Clients are in nobody's table, and join before Kubo comes: no lookup introduces them.
+        providing, seeking = [Kademlia(host, mode=Mode.CLIENT) for host in (provider, seeker)]
+        for node in (providing, seeking):
+            assert await node.bootstrap([where(third)]) == 1
+        full, empty = MemoryBlockstore(), MemoryBlockstore()
+        await stack.enter_async_context(Bitswap(provider, full))
+        fetching = await stack.enter_async_context(Bitswap(seeker, empty))
+        our_root = import_file(io.BytesIO(ours), full).cid
+        assert await providing.provide(our_root) == 1
+
+        kubo = await stack.enter_async_context(running_kubo(tmp_path))
+        await kubo.connect(str(where(third).addresses[0].with_peer_id(third.peer_id)))
+        assert await kubo.peers() == [str(third.peer_id)]
+        await kubo.download(str(our_root), tmp_path / "out")
+        assert (tmp_path / "out").read_bytes() == ours
+        assert str(provider.peer_id) in await kubo.peers()
+
+        their_root = CID.parse(await kubo.add_file(tmp_path / "theirs"))
+        asker = await swarm(stack)
+        async with asyncio.timeout(30):
+            while not await told_providers(third, asker, their_root):
+                continue
+        assert seeker.connected_peers() == (third.peer_id,)
+        limits = DagLimits(blocks_max=100, bytes_max=2_000_000)
+        await fetch_dag(fetching, their_root, limits=limits, idle_timeout_s=10, routing=seeking)
+        assert b"".join(read_range(empty, their_root)) == theirs
+        assert PeerId.parse(kubo.peer_id) in seeker.connected_peers()
