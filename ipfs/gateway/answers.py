@@ -179,11 +179,12 @@ async def _folder(
         return _file(found, cid, file, found.request.filename or _INDEX, file_body)
     named = {
         **found.headers,
-        "Cache-Control": headers.LISTING_CACHE,
         "Content-Type": "text/html; charset=utf-8",
         "Content-Security-Policy": headers.LISTING_POLICY,
         "Etag": f'"DirIndex-{LISTING_VERSION}_CID-{found.terminus}"',
     }
+    if found.cache_control == headers.IMMUTABLE:
+        named["Cache-Control"] = headers.LISTING_CACHE
     if is_unchanged(found, named):
         return unchanged(named)
     entries = await fetch(entries_of(node, entries_max=LISTED_MAX), blocks.get)

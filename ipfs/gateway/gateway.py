@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Final
+from urllib.parse import quote
 
 from ipfs.bitswap.session import BlockUnavailable
 from ipfs.blockstore import BlockNotFound
@@ -32,11 +33,10 @@ from ipfs.gateway.errors import (
 )
 from ipfs.gateway.formats import CODEC_FORMATS, Format
 from ipfs.gateway.headers import IMMUTABLE
+from ipfs.gateway.names import Names
 from ipfs.gateway.pathing import follow
 from ipfs.gateway.request import ContentPath, GatewayRequest
 from ipfs.gateway.supply import Blocks, Supply
-from ipfs.ipns import IpnsRecord
-from ipfs.naming import resolve
 from ipfs.p2p.peer_id import PeerId
 from ipfs.plan import fetch
 from ipfs.routing import ValueRouting
@@ -63,9 +63,8 @@ class Gateway:
         denied: Collection[bytes] = (),
     ) -> None:
         self._supply = supply
-        self._names = names
+        self._names = Names(names, now_ns=now_ns)
         self._denied = frozenset(denied)
-        self._now_ns = now_ns
 
     async def answer(self, request: GatewayRequest) -> Answer:
         """Return the answer to a request. Raises `GatewayError`."""
@@ -73,8 +72,8 @@ class Gateway:
             raise FormatNotAcceptable("archives are not made here; ask for format=car")
         if request.format is Format.IPNS_RECORD:
             assert isinstance(request.path.root, PeerId), "checked when the request was read"
-            record = await self._find(request.path.root)
-            return record_answer(record, seconds=self._seconds_left(record))
+            record, seconds = await self._names.find(request.path.root)
+            return record_answer(record, seconds=seconds)
         cid, names, cache_control = await self._start(request.path)
         self._require_allowed(cid)
         with self._opened(cid, request) as blocks:
@@ -105,29 +104,15 @@ class Gateway:
             if isinstance(path.root, CID):
                 held = IMMUTABLE if seconds is None else f"public, max-age={seconds}"
                 return path.root, path.names, held
-            record = await self._find(path.root)
+            record, left = await self._names.find(path.root)
             try:
-                target = ContentPath.parse(record.path.rstrip("/").encode())
+                # A record's path is as it is, not as URLs write it.
+                target = ContentPath.parse(quote(record.path.rstrip("/")).encode())
             except (MalformedBytes, BadRequest) as error:
                 raise ContentNotFound(f"the name points at nothing served here: {error}") from error
-            left = self._seconds_left(record)
             seconds = left if seconds is None else min(seconds, left)
             path = replace(target, names=target.names + path.names)
         raise ContentNotFound(f"names that lead to names, more than {NAMES_MAX} times")
-
-    async def _find(self, name: PeerId) -> IpnsRecord:
-        if self._names is None:
-            raise ContentNotFound("names are not looked up by this gateway")
-        try:
-            record = await resolve(self._names, name, now_ns=self._now_ns())
-        except PeerError as error:
-            raise ContentNotFound(f"no good record of the name: {error}") from error
-        if record is None:
-            raise ContentNotFound(f"no record of {name.to_cid_text()} was found")
-        return record
-
-    def _seconds_left(self, record: IpnsRecord) -> int:
-        return min(record.ttl_ns, record.expires_at_ns - self._now_ns()) // 10**9
 
     async def _content(self, found: Found, blocks: Blocks) -> Answer:
         codec = found.terminus.codec

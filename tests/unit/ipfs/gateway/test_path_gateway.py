@@ -280,11 +280,13 @@ class Records:
 
     def __init__(self, records: dict[PeerId, IpnsRecord]) -> None:
         self._values = {routing_key(name): record.encode() for name, record in records.items()}
+        self.asked: list[bytes] = []
 
     async def put_value(self, key: bytes, value: bytes) -> int:
         return 0
 
     async def get_value(self, key: bytes) -> bytes | None:
+        self.asked.append(key)
         return self._values.get(key)
 
 
@@ -328,6 +330,48 @@ async def test_a_name_leads_to_content_and_caches_keep_it_as_long_as_its_record_
         IpnsRecord.decode(record.content).verify(site.peer_id, now_ns=NOW_NS)
 
 
+async def test_a_page_that_we_make_of_a_named_folder_is_kept_no_longer_than_the_record_holds(
+    store: MemoryBlockstore, root: CID, owners: Iterator[Identity]
+) -> None:
+    owner = next(owners)
+    names = Records({owner.peer_id: record_of(owner, f"/ipfs/{root}", seconds=60)})
+    async with gateway_over(store, names=names) as client:
+        listing = await client.get(f"/ipns/{owner.peer_id}/docs/")
+        assert "<ul>" in listing.text
+        assert listing.headers["cache-control"] == "public, max-age=60"
+
+
+async def test_a_record_says_its_path_as_it_is_and_not_as_a_url(
+    store: MemoryBlockstore, owners: Iterator[Identity], tmp_path: Path
+) -> None:
+    root = add_folder(store, {"a%62": b"as it is", "ab": b"as a URL"}, tmp_path / "signs")
+    owner = next(owners)
+    names = Records({owner.peer_id: record_of(owner, f"/ipfs/{root}/a%62", seconds=60)})
+    async with gateway_over(store, names=names) as client:
+        assert (await client.get(f"/ipns/{owner.peer_id}")).text == "as it is"
+
+
+async def test_a_name_is_looked_up_once_while_its_record_may_be_gone_on_with(
+    store: MemoryBlockstore, root: CID, owners: Iterator[Identity]
+) -> None:
+    lasting, brief = next(owners), next(owners)
+    brief_record = IpnsRecord.create(
+        brief, f"/ipfs/{root}", sequence=1, validity=validity_at(NOW_NS + 10**12), ttl_ns=0
+    )
+    names = Records(
+        {
+            lasting.peer_id: record_of(lasting, f"/ipfs/{root}", seconds=60),
+            brief.peer_id: brief_record,
+        }
+    )
+    async with gateway_over(store, names=names) as client:
+        for owner, asked_count in ((lasting, 1), (brief, 8)):
+            url = f"/ipns/{owner.peer_id}/docs/empty"
+            for _ in range(8):
+                assert (await client.get(url)).status_code == 200
+            assert names.asked.count(routing_key(owner.peer_id)) == asked_count
+
+
 async def test_names_in_a_circle_lead_nowhere(owners: Iterator[Identity]) -> None:
     one, other = next(owners), next(owners)
     names = Records(
@@ -366,7 +410,9 @@ class Signposts(Gossip):
         super().__init__(*peers)
         self._cid = cid
 
-    async def find_providers(self, cid: CID, *, count_max: int | None = None) -> AsyncIterator[PeerAddress]:
+    async def find_providers(
+        self, cid: CID, *, count_max: int | None = None
+    ) -> AsyncIterator[PeerAddress]:
         if cid == self._cid:
             async for peer in super().find_providers(cid, count_max=count_max):
                 yield peer
