@@ -5,11 +5,12 @@ has a duty, or waits for something named until an epoch named: nothing waits for
 
     promise  escrow → FetchPiece → Publish → Assign → its sector's → DropPromise
     sector   Seal → PreCommit → ProveCommit → Trim, AnswerWindow … → ClearSector
+    damage   Scrub … → DeclareDamage, Mend
 """
 
 from collections.abc import Iterable, Iterator
 
-from chain.deadline import open_windows
+from chain.deadline import declared_lately, last_declaration_epoch, open_windows
 from chain.deal import DealProposal, DealState
 from chain.policy import Policy
 from chain.sector import Sector, SectorState
@@ -20,13 +21,16 @@ from provider.duties import (
     AnswerWindow,
     Assign,
     ClearSector,
+    DeclareDamage,
     DropPromise,
     Duty,
     FetchPiece,
+    Mend,
     OfferAsk,
     PreCommit,
     ProveCommit,
     Publish,
+    Scrub,
     Seal,
     Trim,
     Wait,
@@ -39,11 +43,11 @@ from provider.promise import Promise, SectorPlan
 
 def agenda(facts: Facts) -> tuple[Duty, ...]:
     """Return everything that should be under way now, most urgent first."""
-    duties: list[Duty] = [*_window_duties(facts), *_assignments(facts)]
+    duties: list[Duty] = [*_window_duties(facts), *_declarations(facts), *_assignments(facts)]
     steps = [promise_step(promise, facts) for promise in facts.promises]
     steps += [plan_step(plan, facts) for plan in facts.plans]
     duties += [step for step in steps if not isinstance(step, Wait)]
-    duties += _trims(facts)
+    duties += _upkeep(facts)
     if not is_offered(facts.posted_ask, facts.offer, head_epoch=facts.head_epoch):
         duties.append(OfferAsk(facts.head_epoch, facts.offer))
     return tuple(sorted(duties, key=lambda duty: (duty.urgency, duty.due_epoch, str(duty))))
@@ -134,6 +138,9 @@ def is_ticket_fresh(plan: SectorPlan, policy: Policy, head_epoch: Epoch) -> bool
 def _window_duties(facts: Facts) -> Iterator[AnswerWindow]:
     due: dict[tuple[Epoch, Epoch], list[SectorNumber]] = {}
     for sector in open_windows(facts.sectors.values(), head_epoch=facts.head_epoch):
+        if sector.is_declared and sector.number in facts.damaged:
+            # An answer that happens not to touch the damage would call the sector well.
+            continue
         assert sector.close_epoch is not None, "an open window closes"
         assert sector.window_epoch is not None, "an open window was opened"
         last_epoch = Epoch(sector.close_epoch - 1)
@@ -142,6 +149,30 @@ def _window_duties(facts: Facts) -> Iterator[AnswerWindow]:
     for (last_epoch, window_epoch), numbers in due.items():
         for start in range(0, len(numbers), batch):
             yield AnswerWindow(last_epoch, window_epoch, tuple(numbers[start : start + batch]))
+
+
+def _declarations(facts: Facts) -> Iterator[DeclareDamage]:
+    due: dict[Epoch, list[SectorNumber]] = {}
+    for sector in facts.sectors.values():
+        if sector.number in facts.damaged and _may_declare(sector, facts):
+            assert sector.window_epoch is not None, "only a window is declared"
+            due.setdefault(sector.window_epoch, []).append(sector.number)
+    batch = facts.policy.declared_faults_batch_max
+    for window_epoch, numbers in due.items():
+        last_epoch = last_declaration_epoch(facts.policy, window_epoch)
+        for start in range(0, len(numbers), batch):
+            yield DeclareDamage(last_epoch, window_epoch, tuple(numbers[start : start + batch]))
+
+
+def _may_declare(sector: Sector, facts: Facts) -> bool:
+    """Whether the next block would take it."""
+    policy = facts.policy
+    return (
+        sector.window_epoch is not None
+        and not sector.is_declared
+        and facts.head_epoch < last_declaration_epoch(policy, sector.window_epoch)
+        and len(declared_lately(policy, sector)) < policy.declared_faults_max
+    )
 
 
 def _assignments(facts: Facts) -> Iterator[Assign]:
@@ -170,8 +201,17 @@ def _seal_by_epoch(proposal: DealProposal, facts: Facts) -> Epoch:
     return Epoch(max(0, proposal.start_epoch - facts.rule(facts.proof_type).sealing_epochs))
 
 
-def _trims(facts: Facts) -> Iterator[Trim]:
+def _upkeep(facts: Facts) -> Iterator[Trim | Mend | Scrub]:
     for plan in facts.plans:
         sector = facts.sectors.get(plan.number)
-        if sector is not None and sector.state.is_live and not plan.is_trimmed:
+        if sector is None or not sector.state.is_live:
+            continue
+        if not plan.is_trimmed:
             yield Trim(facts.head_epoch, plan.number)
+        if plan.number in facts.damaged:
+            yield Mend(sector.window_epoch or facts.head_epoch, plan.number)
+        due_epoch = facts.head_epoch
+        if plan.scrubbed_epoch is not None:
+            due_epoch = Epoch(plan.scrubbed_epoch + facts.scrub_interval_epochs)
+        if due_epoch <= facts.head_epoch:
+            yield Scrub(due_epoch, plan.number)

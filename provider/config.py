@@ -124,7 +124,10 @@ class ProviderConfig(Settings):
     """A client that owes a block and is silent for so long is given up until the next try."""
 
     scrub_bytes_per_second: Count = 20_000_000
-    """How fast `provider scrub` reads replicas, so that proofs and downloads don't wait for it."""
+    """How fast replicas are read again, so that proofs and downloads don't wait for it."""
+
+    scrub_interval_epochs: Count | None = None
+    """How often a running provider reads each replica again; None: once a proving period."""
 
     upload_bytes_per_second: Count | None = None
     """Of blocks, to all peers together: then clients of open deals come first, then peers that give

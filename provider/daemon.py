@@ -31,7 +31,7 @@ from market.ask import network_cid
 from provider.config import ProviderConfig
 from provider.desk import Budget, Desk
 from provider.disk import SectorDisk
-from provider.duties import FetchPiece, ProveCommit, Seal
+from provider.duties import FetchPiece, Mend, ProveCommit, Scrub, Seal
 from provider.enrolment import Applicant, enrol
 from provider.facts import FactsReader
 from provider.gateway import serving_blocks
@@ -40,7 +40,7 @@ from provider.node import ProviderNode
 from provider.roster import Roster
 from provider.sealing import SealingPool
 from provider.store import ProviderStore
-from provider.work import Workshop
+from provider.workshop import Workshop
 
 log = logging.getLogger(__name__)
 
@@ -135,16 +135,18 @@ async def open_node(
     reader = FactsReader(
         ledger=ledger,
         store=around.store,
+        disk=around.disk,
         terms=config.terms(policy),
         provider_id=provider.id,
         chain_id=genesis.chain_id,
         policy=policy,
         pack_wait_epochs=config.pack_wait_epochs,
+        scrub_interval_epochs=config.scrub_interval_epochs or policy.proving_period_epochs,
     )
     shop = _workshop(config, genesis, provider.id, worker, around)
     desk = Desk(
         shop,
-        await reader.at((await ledger.head()).header.epoch),
+        await reader.at((await ledger.head()).header),
         owner=owner.address,
         worker=keys.worker,
         budget=Budget(config.capacity_bytes, config.fetches_open_max, config.sealing_workers),
@@ -153,6 +155,8 @@ async def open_node(
     limits = {
         FetchPiece: config.fetches_max,
         Seal: config.sealing_workers,
+        Mend: config.sealing_workers,
+        Scrub: 1,
         ProveCommit: config.sealing_workers,
     }
     return ProviderNode(shop, desk, Roster(limits), host=around.host, facts=reader)
@@ -171,6 +175,7 @@ def _workshop(
         provider_id=provider_id,
         proof_type=config.sector_kind(genesis.policy),
         fetch_idle_seconds=config.fetch_idle_seconds,
+        scrub_bytes_per_second=config.scrub_bytes_per_second,
         ledger=around.ledger,
         sender=worker,
         store=around.store,

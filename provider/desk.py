@@ -22,7 +22,7 @@ from provider.facts import Facts
 from provider.offer import is_offered
 from provider.promise import Promise, client_of
 from provider.status import status_of
-from provider.work import Workshop
+from provider.workshop import Workshop
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
     sectors/<number>/staging/   the pieces as CARs and the padded data, until the replica is proven
     sectors/<number>/replica/   the sealed sector, as `proofs.sealed` lays it out
+    sectors/<number>/mended/    the same, made again because the one above is damaged
     sectors/<number>/damage.json  what the last scrub found wrong; absent: nothing
 
 Everything that takes long runs in a thread.
@@ -26,7 +27,15 @@ from proofs.parameters import ProofParameters
 from proofs.piece import CommPHasher, PieceCommitment, layout
 from proofs.post import WindowStatement
 from proofs.scrub import SCRUBBED_PER_BYTE, scrub
-from proofs.sealed import MANIFEST, REPLICA, drop_proving_cache, find_manifest, replace_file
+from proofs.sealed import (
+    MANIFEST,
+    REPLICA,
+    TREE_R_LAST,
+    drop_proving_cache,
+    find_manifest,
+    replace_file,
+    sync,
+)
 from provider.blocks import free_blocks
 
 DAMAGE: Final = "damage.json"
@@ -65,14 +74,18 @@ class SectorDisk:
         *,
         blocks: Blockstore,
         sector_size_bytes: int,
+        is_mending: bool = False,
     ) -> StagedSector:
         """Write a sector's pieces to files for sealing; what another ticket left is deleted.
 
-        pieces:  each piece's root and padded size, in the order in which they lie
+        pieces:      each piece's root and padded size, in the order in which they lie
+        is_mending:  seal beside the replica that is there, for `put_mended`
+
+        Raises `BlockNotFound`.
         """
 
         def stage() -> StagedSector:
-            folder = self.replica_folder(number)
+            folder = self._mended_folder(number) if is_mending else self.replica_folder(number)
             manifest = find_manifest(folder)
             if manifest is not None and manifest.replica_id != replica_id:
                 shutil.rmtree(folder)
@@ -92,6 +105,20 @@ class SectorDisk:
     async def unstage(self, number: SectorNumber) -> None:
         """Delete what sealing worked on."""
         await asyncio.to_thread(_delete, self._staging_folder(number))
+
+    async def put_mended(self, number: SectorNumber) -> None:
+        """Put the replica that was made again in the place of the damaged one."""
+
+        def put() -> None:
+            mended, replica = self._mended_folder(number), self.replica_folder(number)
+            # The manifest last: until all is in its place, this can be done again.
+            for name in (REPLICA, TREE_R_LAST, MANIFEST):
+                if (mended / name).exists():
+                    (mended / name).replace(replica / name)
+            sync(replica)
+            shutil.rmtree(mended)
+
+        await asyncio.to_thread(put)
 
     async def trim(self, number: SectorNumber, parameters: ProofParameters) -> None:
         """Delete what only sealing and the proof of replication needed."""
@@ -168,6 +195,9 @@ class SectorDisk:
 
     def _sector_folder(self, number: SectorNumber) -> Path:
         return self._folder / "sectors" / str(number)
+
+    def _mended_folder(self, number: SectorNumber) -> Path:
+        return self._sector_folder(number) / "mended"
 
     def _staging_folder(self, number: SectorNumber) -> Path:
         return self._sector_folder(number) / "staging"

@@ -61,6 +61,25 @@ class AnswerWindow:
         return f"AnswerWindow {self.window_epoch} of sector {numbers}"
 
 
+@dataclass(frozen=True, slots=True)
+class DeclareDamage:
+    """Tell the ledger that these sectors will miss a window, while that is free."""
+
+    urgency: ClassVar[int] = 0
+    due_epoch: Epoch
+    window_epoch: Epoch
+    numbers: tuple[SectorNumber, ...]
+
+    @property
+    def subjects(self) -> frozenset[object]:
+        """Return what no other duty may work on meanwhile."""
+        return frozenset(("fault", number, self.window_epoch) for number in self.numbers)
+
+    def __str__(self) -> str:
+        numbers = ", ".join(map(str, self.numbers))
+        return f"DeclareDamage for window {self.window_epoch} of sector {numbers}"
+
+
 class ProveCommit(SectorDuty):
     """Answer the replication challenge."""
 
@@ -75,6 +94,12 @@ class PreCommit(SectorDuty):
 
 class Seal(SectorDuty):
     """Make the replica, under a ticket that is not too old."""
+
+    urgency = 3
+
+
+class Mend(SectorDuty):
+    """Make a damaged replica again."""
 
     urgency = 3
 
@@ -134,11 +159,19 @@ class DropPromise(DealDuty):
     reason: str
 
 
+class Scrub(SectorDuty):
+    """Read a replica again, to know of damage before a window does."""
+
+    urgency = 11
+
+
 Duty = (
     AnswerWindow
+    | DeclareDamage
     | ProveCommit
     | PreCommit
     | Seal
+    | Mend
     | Assign
     | Publish
     | FetchPiece
@@ -146,6 +179,7 @@ Duty = (
     | ClearSector
     | DropPromise
     | OfferAsk
+    | Scrub
 )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from chain.block import Header
 from chain.deal import Deal
 from chain.ledger import Ledger
 from chain.policy import Policy, SectorRule
@@ -13,6 +14,7 @@ from chain.units import Epoch, ProviderId, SectorNumber
 from ipfs.cid import CID
 from proofs.parameters import ProofType
 from proofs.registry import parameters_of
+from provider.disk import SectorDisk
 from provider.offer import Terms, offer_of
 from provider.packing import Packing
 from provider.promise import Promise, SectorPlan
@@ -23,6 +25,7 @@ from provider.store import ProviderStore
 class Facts:
     """Everything that decides what to do: ours from the store, the rest as the ledger has it.
 
+    head_milliseconds:  what the head says the time is
     offer:      what we sell now
     posted_ask: what the registry says of it
     promises:   the open ones
@@ -30,11 +33,14 @@ class Facts:
     reserved:   proposals for which money is set aside
     deals:      by proposal, of the open promises
     sectors:    ours, all of them
+    damaged:    those in which the last scrub found something wrong
     """
 
     head_epoch: Epoch
+    head_milliseconds: int
     policy: Policy
     pack_wait_epochs: int
+    scrub_interval_epochs: int
     offer: Ask
     posted_ask: Ask | None
     promises: tuple[Promise, ...]
@@ -42,6 +48,7 @@ class Facts:
     reserved: frozenset[CID]
     deals: Mapping[CID, Deal]
     sectors: Mapping[SectorNumber, Sector]
+    damaged: frozenset[SectorNumber]
 
     @cached_property
     def planned(self) -> Mapping[CID, SectorNumber]:
@@ -80,13 +87,15 @@ class FactsReader:
 
     ledger: Ledger
     store: ProviderStore
+    disk: SectorDisk
     terms: Terms
     provider_id: ProviderId
     chain_id: str
     policy: Policy
     pack_wait_epochs: int
+    scrub_interval_epochs: int
 
-    async def at(self, head_epoch: Epoch) -> Facts:
+    async def at(self, head: Header) -> Facts:
         """Return the facts at a head. Raises `LedgerUnreachable`.
 
         The ledger may move on while it is asked, so it is asked in the order in which things go:
@@ -98,16 +107,19 @@ class FactsReader:
         deals = await self.ledger.deals(provider_id=self.provider_id)
         sectors = await self.ledger.sectors(self.provider_id)
         provider = await self.ledger.provider(self.provider_id)
+        damages = await self.disk.damages()
         return Facts(
-            head_epoch=head_epoch,
+            head_epoch=head.epoch,
+            head_milliseconds=head.timestamp_milliseconds,
             policy=self.policy,
             pack_wait_epochs=self.pack_wait_epochs,
+            scrub_interval_epochs=self.scrub_interval_epochs,
             offer=offer_of(
                 self.terms,
                 provider_id=self.provider_id,
                 chain_id=self.chain_id,
                 policy=self.policy,
-                head_epoch=head_epoch,
+                head_epoch=head.epoch,
             ),
             posted_ask=provider.ask,
             promises=promises,
@@ -115,4 +127,5 @@ class FactsReader:
             reserved=frozenset(reservation.proposal.cid for reservation in reservations),
             deals={deal.proposal.cid: deal for deal in deals},
             sectors={sector.number: sector for sector in sectors},
+            damaged=frozenset(damages),
         )

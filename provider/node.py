@@ -5,9 +5,10 @@ import logging
 from collections import Counter
 from typing import Final
 
+from chain.block import Header
 from chain.errors import LedgerError
 from chain.ledger import LedgerUnreachable
-from chain.units import ProviderId
+from chain.units import Epoch, ProviderId
 from ipfs.blockstore import BlockNotFound
 from ipfs.cid import CID
 from ipfs.errors import PeerError
@@ -21,12 +22,14 @@ from provider.roster import Key, Roster, key_of
 from provider.sealing import SealingFailed
 from provider.status import (
     DealStatus,
+    Earnings,
     ProviderStatus,
     SectorStatus,
     deal_status,
     sector_status,
 )
-from provider.work import DutyRefused, ReplicaLost, Workshop, perform
+from provider.work import perform
+from provider.workshop import DutyRefused, ReplicaLost, Workshop
 
 ANNOUNCEMENTS_MAX: Final = 4
 """Roots announced at a time: each is a walk through the DHT."""
@@ -67,7 +70,7 @@ class ProviderNode:
         self._roster = roster
         self._host = host
         self._facts = facts
-        self._head_epoch = desk.facts.head_epoch
+        self._head: Header | None = None
         self._news = asyncio.Event()
         self._tasks: dict[Key, asyncio.Task[None]] = {}
         self._troubles: dict[Key, str] = {}
@@ -78,6 +81,10 @@ class ProviderNode:
     def provider_id(self) -> ProviderId:
         """Our number in the registry."""
         return self._shop.provider_id
+
+    @property
+    def _head_epoch(self) -> Epoch:
+        return self.facts.head_epoch if self._head is None else self._head.epoch
 
     @property
     def facts(self) -> Facts:
@@ -101,8 +108,9 @@ class ProviderNode:
             while True:
                 await self._news.wait()
                 self._news.clear()
+                assert self._head is not None, "a head is what is new first"
                 try:
-                    facts = await self._facts.at(self._head_epoch)
+                    facts = await self._facts.at(self._head)
                 except (LedgerUnreachable, LedgerError) as error:
                     log.warning("the facts can't be read: %s", error)
                     continue
@@ -123,12 +131,15 @@ class ProviderNode:
             peer_id=str(self._host.peer_id),
             addresses=tuple(map(str, self._host.addresses)),
             head_epoch=facts.head_epoch,
+            head_milliseconds=facts.head_milliseconds,
+            epoch_seconds=facts.policy.epoch_seconds,
             ask=self._desk.ask,
             deals=dict(Counter(progress)),
             sectors=dict(Counter(sector.state for sector in facts.sectors.values())),
             next_window_epoch=min((epoch for epoch in openings if epoch is not None), default=None),
             used_bytes=space.used_bytes,
             free_bytes=max(0, space.free_bytes),
+            earnings=Earnings.of(deals),
             windows_proven=sum(deal.windows_proven for deal in deals),
             windows_missed=sum(deal.windows_missed for deal in deals),
             under_way=tuple(map(str, self.under_way)),
@@ -151,7 +162,7 @@ class ProviderNode:
 
     async def _follow_heads(self) -> None:
         async for head in self._shop.ledger.heads():
-            self._head_epoch = head.header.epoch
+            self._head = head.header
             self._news.set()
 
     def _take_turn(self, facts: Facts, group: asyncio.TaskGroup) -> None:

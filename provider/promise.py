@@ -59,6 +59,7 @@ class SectorPlan(Record):
     proposal_cids:  in the order in which their pieces lie
     ticket_epoch:   whose beacon the replica is bound to; None before sealing has begun
     sealed:         None before sealing has ended
+    scrubbed_epoch: when the replica was read again last
     is_trimmed:     what only the proof of replication needed is deleted
     is_cleared:     the sector is over, and nothing of it is left on the disk
     """
@@ -68,6 +69,7 @@ class SectorPlan(Record):
     proposal_cids: Annotated[tuple[CID, ...], Field(min_length=1)]
     ticket_epoch: Epoch | None = None
     sealed: Commitments | None = None
+    scrubbed_epoch: Epoch | None = None
     is_trimmed: bool = False
     is_cleared: bool = False
 

@@ -1,13 +1,14 @@
 """How promises, deals and sectors stand, for clients and for the operator."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Self
 
 from pydantic import Field
 
 from chain.deal import Deal, DealState
 from chain.provider import Ask
 from chain.sector import Sector
-from chain.units import Epoch, ProviderId, SectorNumber
+from chain.units import Atto, Epoch, ProviderId, SectorNumber
 from ipfs.cid import CID
 from ipfs.record import Record
 from market.messages import ByteCount, Progress, Status
@@ -17,6 +18,8 @@ from provider.duties import Duty, Wait
 from provider.facts import Facts
 from provider.promise import Promise, SectorPlan
 from provider.sealing import SealingProgress
+
+Count = Annotated[int, Field(ge=0, le=2**53)]
 
 
 class Step(Record):
@@ -53,9 +56,37 @@ class SectorStatus(Record):
     next: Step
 
 
+class Earnings(Record):
+    """What deals have brought the owner, and what they hold; over all deals, ended ones too."""
+
+    paid_atto: Atto
+    """For proven time."""
+
+    ahead_atto: Atto
+    """What clients have set aside for time that is not settled yet."""
+
+    collateral_atto: Atto
+    """The owner's own money that deals hold now."""
+
+    lost_atto: Atto
+    """What clients were compensated with."""
+
+    @classmethod
+    def of(cls, deals: Iterable[Deal]) -> Self:
+        """Return the sums over a provider's deals."""
+        every = tuple(deals)
+        return cls(
+            paid_atto=Atto(sum(deal.paid_atto for deal in every)),
+            ahead_atto=Atto(sum(deal.unsettled_atto for deal in every)),
+            collateral_atto=Atto(sum(deal.collateral_atto for deal in every)),
+            lost_atto=Atto(sum(deal.compensation_atto for deal in every)),
+        )
+
+
 class ProviderStatus(Record):
     """The provider as a whole.
 
+    head_milliseconds:               what the head says the time is, since 1970
     windows_proven, windows_missed:  over all deals, as the ledger counts them
     under_way:                       duties that are being done now
     troubles:                        what failed last, of duties that are still due; what the last
@@ -66,12 +97,15 @@ class ProviderStatus(Record):
     peer_id: str
     addresses: tuple[str, ...]
     head_epoch: Epoch
+    head_milliseconds: Count
+    epoch_seconds: Count
     ask: Ask
     deals: dict[str, int] = Field(default_factory=dict)
     sectors: dict[str, int] = Field(default_factory=dict)
     next_window_epoch: Epoch | None
     used_bytes: ByteCount
     free_bytes: ByteCount
+    earnings: Earnings
     windows_proven: int
     windows_missed: int
     under_way: tuple[str, ...]

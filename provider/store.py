@@ -22,7 +22,7 @@ _NAMING: Final = {
 }
 _T = TypeVar("_T")
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 """Goes up with every change of the tables, or of what the records in them look like."""
 
 

@@ -4,14 +4,10 @@ So each reads what it needs anew, makes its own changes durable in the order in 
 hold, and has nothing left to do after the ledger has taken its message.
 """
 
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, assert_never
 
-from chain import randomness
-from chain.block import Receipt
 from chain.deal import Deal
-from chain.ledger import Ledger
 from chain.messages import (
     PostAsk,
     PreCommitSectors,
@@ -21,91 +17,52 @@ from chain.messages import (
     SectorProof,
     SubmitWindowPost,
 )
-from chain.policy import Policy
 from chain.sector import Sector
-from chain.sender import Sender
 from chain.statements import (
     challenged_epochs,
-    data_commitment,
     piece_commitment,
     replication_statement,
     seed_epoch,
     window_statement,
 )
 from chain.submission import proofs_bytes_max
-from chain.units import Epoch, ProviderId, SectorNumber
+from chain.units import SectorNumber
 from ipfs.block import Block
-from ipfs.blockstore import Blockstore
 from ipfs.cid import CID, Codec
 from ipfs.errors import PeerError
-from ipfs.exchange import DagLimits, Exchange, fetch_dag
-from ipfs.routing import Routing
-from proofs.parameters import ProofType
+from ipfs.exchange import DagLimits, fetch_dag
 from proofs.post import WindowStatement
-from proofs.registry import parameters_of
-from proofs.replica import replica_id
-from provider.agenda import is_ticket_fresh
-from provider.disk import SectorDisk, commitment_of, free_dag
+from provider.disk import commitment_of
 from provider.duties import (
     AnswerWindow,
     Assign,
     ClearSector,
+    DeclareDamage,
     DropPromise,
     Duty,
     FetchPiece,
+    Mend,
     OfferAsk,
     PreCommit,
     ProveCommit,
     Publish,
+    Scrub,
     Seal,
     Trim,
 )
-from provider.promise import Commitments, Promise, SectorPlan, client_of
-from provider.sealing import SealingPool
-from provider.store import ProviderStore
+from provider.promise import client_of
+from provider.upkeep import (
+    clear_sector,
+    declare_damage,
+    mend,
+    scrub_sector,
+    seal_sector,
+    trim,
+)
+from provider.workshop import ReplicaLost, Workshop, require_done
 
 CAR_SECTION_BYTES_MIN: Final = 38
 """A CAR's least section: a length, a CID of 36 bytes, and a byte of data."""
-
-
-class DutyRefused(Exception):
-    """The ledger took the message and refused items of it. `code` is the first one's."""
-
-    def __init__(self, code: str, detail: str) -> None:
-        super().__init__(f"{code}: {detail}" if detail else code)
-        self.code = code
-
-
-class ReplicaLost(Exception):
-    """No sector of a window could be proven from what is on the disk."""
-
-    code = "replica-lost"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Workshop:
-    """What duties are done with.
-
-    sender:       speaks to the ledger as the worker
-    transfers:    bytes that have come of each piece on its way, for whoever asks
-    warn:         told what went wrong and is not the end of the duty
-    """
-
-    chain_id: str
-    policy: Policy
-    provider_id: ProviderId
-    proof_type: ProofType
-    fetch_idle_seconds: float
-    ledger: Ledger
-    sender: Sender
-    store: ProviderStore
-    disk: SectorDisk
-    sealing: SealingPool
-    blocks: Blockstore
-    exchange: Exchange
-    routing: Routing
-    transfers: MutableMapping[CID, int]
-    warn: Callable[[str], None]
 
 
 async def perform(duty: Duty, shop: Workshop) -> None:
@@ -113,12 +70,16 @@ async def perform(duty: Duty, shop: Workshop) -> None:
     match duty:
         case AnswerWindow():
             await answer_window(duty, shop)
+        case DeclareDamage():
+            await declare_damage(duty, shop)
         case ProveCommit():
             await prove_commit(duty.number, shop)
         case PreCommit():
             await pre_commit(duty.number, shop)
         case Seal():
             await seal_sector(duty.number, shop)
+        case Mend():
+            await mend(duty.number, shop)
         case Assign():
             await assign(duty.proposal_cids, shop)
         case Publish():
@@ -131,6 +92,8 @@ async def perform(duty: Duty, shop: Workshop) -> None:
             await clear_sector(duty.number, shop)
         case DropPromise(proposal_cids=(proposal_cid,), reason=reason):
             await drop_promise(proposal_cid, reason, shop)
+        case Scrub():
+            await scrub_sector(duty.number, shop)
         case OfferAsk(ask=ask):
             await shop.sender.send(PostAsk(ask=ask))
         case FetchPiece() | DropPromise():
@@ -160,7 +123,7 @@ async def answer_window(duty: AnswerWindow, shop: Workshop) -> None:
             window_epoch=duty.window_epoch,
             proofs=_sector_proofs(load),
         )
-        _require_done(await shop.sender.send(body, tuple(load.values())))
+        require_done(await shop.sender.send(body, tuple(load.values())))
 
 
 async def prove_commit(number: SectorNumber, shop: Workshop) -> None:
@@ -176,7 +139,7 @@ async def prove_commit(number: SectorNumber, shop: Workshop) -> None:
     proof = await shop.sealing.prove_replication(statement, shop.disk.replica_folder(number))
     blocks = {number: Block.of(Codec.RAW, proof)}
     body = ProveCommitSectors(provider_id=shop.provider_id, proofs=_sector_proofs(blocks))
-    _require_done(await shop.sender.send(body, tuple(blocks.values())))
+    require_done(await shop.sender.send(body, tuple(blocks.values())))
 
 
 async def pre_commit(number: SectorNumber, shop: Workshop) -> None:
@@ -193,40 +156,7 @@ async def pre_commit(number: SectorNumber, shop: Workshop) -> None:
         deal_ids=tuple([deal.id for deal in await _deals(plan.proposal_cids, shop)]),
     )
     body = PreCommitSectors(provider_id=shop.provider_id, sectors=(sector,))
-    _require_done(await shop.sender.send(body))
-
-
-async def seal_sector(number: SectorNumber, shop: Workshop) -> None:
-    """Make a replica of a sector's pieces, bound to a ticket that the ledger will take."""
-    plan = await _with_fresh_ticket(number, shop)
-    assert plan.ticket_epoch is not None, "a ticket was just drawn"
-    parameters = parameters_of(plan.proof_type)
-    proposals = [promise.proposal for promise in await _promises(plan.proposal_cids, shop)]
-    comm_d = data_commitment(plan.proof_type, proposals)
-    replica = replica_id(
-        provider_id=shop.provider_id,
-        sector_number=number,
-        ticket=randomness.ticket(
-            await shop.ledger.beacon(plan.ticket_epoch),
-            chain_id=shop.chain_id,
-            provider_id=shop.provider_id,
-        ),
-        comm_d=comm_d,
-        porep_id=parameters.porep_id,
-    )
-    staged = await shop.disk.stage(
-        number,
-        replica,
-        [(proposal.root_cid, proposal.piece_size_bytes) for proposal in proposals],
-        blocks=shop.blocks,
-        sector_size_bytes=parameters.sector_size_bytes,
-    )
-    found = await shop.sealing.seal(number, parameters, replica, staged)
-    assert found.comm_d == comm_d, "each piece's commitment was checked when it came"
-    await shop.disk.unstage(number)
-    await shop.store.change_plan(
-        number, sealed=Commitments(comm_d=found.comm_d, comm_r=found.comm_r)
-    )
+    require_done(await shop.sender.send(body))
 
 
 async def assign(proposal_cids: Sequence[CID], shop: Workshop) -> None:
@@ -239,12 +169,12 @@ async def assign(proposal_cids: Sequence[CID], shop: Workshop) -> None:
 async def publish(proposal_cids: Sequence[CID], shop: Workshop) -> None:
     """Open deals on the ledger."""
     body = PublishDeals(provider_id=shop.provider_id, proposal_cids=tuple(proposal_cids))
-    _require_done(await shop.sender.send(body))
+    require_done(await shop.sender.send(body))
 
 
 async def fetch_piece(proposal_cid: CID, shop: Workshop) -> None:
     """Bring a deal's blocks here; what is not what was proposed ends the promise."""
-    [promise] = await _promises((proposal_cid,), shop)
+    [promise] = await shop.promises_of((proposal_cid,))
     proposal = promise.proposal
     expected = piece_commitment(proposal)
 
@@ -277,36 +207,11 @@ async def fetch_piece(proposal_cid: CID, shop: Workshop) -> None:
     await shop.store.change_promise(proposal_cid, is_received=True)
 
 
-async def trim(number: SectorNumber, shop: Workshop) -> None:
-    """Keep of a proven sector what its windows need, and the blocks that were to be kept."""
-    plan = await shop.store.plan(number)
-    await shop.disk.trim(number, parameters_of(plan.proof_type))
-    for promise in await _promises(plan.proposal_cids, shop):
-        if not promise.proposal.retrieval_terms.keeps_unsealed:
-            await _free_blocks_of(promise, shop)
-    await shop.store.change_plan(number, is_trimmed=True)
-
-
-async def clear_sector(number: SectorNumber, shop: Workshop) -> None:
-    """Delete a sector that is over."""
-    await shop.disk.clear(number)
-    await shop.store.change_plan(number, is_cleared=True)
-
-
 async def drop_promise(proposal_cid: CID, reason: str, shop: Workshop) -> None:
     """Close a promise and delete the blocks that no other one needs."""
-    [promise] = await _promises((proposal_cid,), shop)
-    await _free_blocks_of(promise, shop)
+    [promise] = await shop.promises_of((proposal_cid,))
+    await shop.free_blocks_of(promise)
     await shop.store.change_promise(proposal_cid, closed_because=reason)
-
-
-async def _free_blocks_of(promise: Promise, shop: Workshop) -> None:
-    others = [
-        other.proposal.root_cid
-        for other in await shop.store.promises()
-        if other.proposal_cid != promise.proposal_cid
-    ]
-    await free_dag(shop.blocks, promise.proposal.root_cid, kept_roots=others)
 
 
 async def _window_statements(
@@ -329,15 +234,6 @@ async def _window_statements(
     }
 
 
-async def _with_fresh_ticket(number: SectorNumber, shop: Workshop) -> SectorPlan:
-    """Return the plan with a ticket that is not too old, chosen durably before it is used."""
-    plan = await shop.store.plan(number)
-    head_epoch: Epoch = (await shop.ledger.head()).header.epoch
-    if is_ticket_fresh(plan, shop.policy, head_epoch):
-        return plan
-    return await shop.store.change_plan(number, ticket_epoch=head_epoch, sealed=None)
-
-
 async def _sector(number: SectorNumber, shop: Workshop) -> Sector:
     [sector] = [
         sector for sector in await shop.ledger.sectors(shop.provider_id) if sector.number == number
@@ -350,13 +246,6 @@ async def _deals(proposal_cids: Sequence[CID], shop: Workshop) -> list[Deal]:
     deals = [deal for deal in found if deal is not None]
     assert len(deals) == len(found), "only published deals were assigned"
     return deals
-
-
-async def _promises(proposal_cids: Sequence[CID], shop: Workshop) -> list[Promise]:
-    found = [await shop.store.promise(proposal_cid) for proposal_cid in proposal_cids]
-    promises = [promise for promise in found if promise is not None]
-    assert len(promises) == len(found), "duties are for what was promised"
-    return promises
 
 
 def _loads(
@@ -378,12 +267,3 @@ def _sector_proofs(blocks: Mapping[SectorNumber, Block]) -> tuple[SectorProof, .
     return tuple(
         SectorProof(number=number, proof_cid=block.cid) for number, block in blocks.items()
     )
-
-
-def _require_done(receipt: Receipt) -> None:
-    """Raise `DutyRefused` unless the ledger did every item of the message."""
-    if receipt.refusals:
-        raise DutyRefused(
-            receipt.refusals[0].code,
-            "; ".join(f"item {refusal.index}: {refusal.detail}" for refusal in receipt.refusals),
-        )

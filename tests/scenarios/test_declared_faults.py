@@ -204,3 +204,24 @@ def test_what_has_no_window_has_no_fault() -> None:
     assert deal.sector.state in (SectorState.EXPIRED, SectorState.TERMINATED)
     [refusal] = bob.worker.says(late).refusals
     assert refusal.code == "wrong-state", "over"
+
+
+def test_a_deal_that_is_settled_already_stays_as_it_was_proven() -> None:
+    world = World(POLICY)
+    alice, bob = world.person("alice", atto=10_000), world.provider("bob", atto=10_000)
+    proposals = [
+        alice.proposes(bob, piece=f"piece {epochs}").evolve(end_epoch=Epoch(world.epoch + epochs))
+        for epochs in (40, 300)
+    ]
+    for proposal in proposals:
+        alice.reserves(proposal)
+    short, long = deals = [bob.publishes(proposal) for proposal in proposals]
+    number = bob.seals(*deals)
+    world.passes(epochs=3)
+    bob.proves_replication(number)
+    while not short.now.is_settled:
+        world.passes(epochs=1, proven_by=bob)
+    bob.worker.does(fault_of(long))
+    assert long.is_now(DealState.FAULTY)
+    world.passes_until(short.now.proposal.end_epoch)
+    assert short.ends_as(DealState.COMPLETED)

@@ -47,11 +47,12 @@ def deal(of: Promise, *, number: int = 1, **changes: Any) -> Deal:
 
 
 def plan(*promises: Promise, number: int = 0, **changes: Any) -> SectorPlan:
-    """Return a sector's number given to these promises."""
+    """Return a sector's number given to these promises; nothing is to be read again yet."""
     planned = SectorPlan(
         number=SectorNumber(number),
         proof_type=ProofType.SDR_8MIB,
         proposal_cids=tuple(found.proposal_cid for found in promises),
+        scrubbed_epoch=Epoch(0),
     )
     return planned.evolve(**changes) if changes else planned
 
@@ -85,8 +86,10 @@ def facts(head_epoch: int, **changes: Any) -> Facts:
     offer = ask(expires_epoch=Epoch(head_epoch + 128))
     known: dict[str, Any] = {
         "head_epoch": Epoch(head_epoch),
+        "head_milliseconds": head_epoch * 1_000,
         "policy": DEV,
         "pack_wait_epochs": 0,
+        "scrub_interval_epochs": 1_000,
         "offer": offer,
         "posted_ask": offer,
         "promises": (),
@@ -94,5 +97,6 @@ def facts(head_epoch: int, **changes: Any) -> Facts:
         "reserved": frozenset(),
         "deals": {},
         "sectors": {},
+        "damaged": frozenset(),
     }
     return Facts(**{**known, **changes})

@@ -107,3 +107,10 @@ def seal_sector(folder: Path, payloads: tuple[bytes, ...] | None = None) -> Seal
     return SealedSector(
         parameters, payloads, pieces, data_path, folder / "sealed", replica, commitments
     )
+
+
+def flip_bit(path: Path, at: int) -> None:
+    """Let one byte of a file rot."""
+    rotten = bytearray(path.read_bytes())
+    rotten[at] ^= 1
+    path.write_bytes(rotten)

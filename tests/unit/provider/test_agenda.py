@@ -11,20 +11,23 @@ from hypothesis import strategies as st
 from chain.deal import DealState
 from chain.policy import DEV
 from chain.provider import Ask
-from chain.sector import SectorState
+from chain.sector import Sector, SectorState
 from chain.units import Atto, Epoch, SectorNumber
 from provider.agenda import agenda, plan_step, promise_step
 from provider.duties import (
     AnswerWindow,
     Assign,
     ClearSector,
+    DeclareDamage,
     DropPromise,
     Duty,
     FetchPiece,
+    Mend,
     OfferAsk,
     PreCommit,
     ProveCommit,
     Publish,
+    Scrub,
     Seal,
     Trim,
     Wait,
@@ -180,6 +183,55 @@ def test_a_sector_has_its_duty(at: Facts, expected: Sequence[Kind]) -> None:
     assert kinds(agenda(at)) == expected
 
 
+DAMAGED = frozenset((SectorNumber(0),))
+DECLARED = LIVE.evolve(state=SectorState.FAULTY, declared=(LIVE.window_epoch,))
+USED_UP = LIVE.evolve(declared=(16, 32, 48))
+
+
+@pytest.mark.parametrize(
+    ("head", "found", "damaged", "expected"),
+    [
+        (62, LIVE, frozenset(), []),
+        (62, LIVE, DAMAGED, [DeclareDamage, Mend]),
+        # DEV takes it one epoch before the window at the latest, in the block after this head.
+        (63, LIVE, DAMAGED, [Mend]),
+        (62, DECLARED, DAMAGED, [Mend]),
+        (62, USED_UP, DAMAGED, [Mend]),
+        (64, LIVE, DAMAGED, [AnswerWindow, Mend]),
+        (64, DECLARED, DAMAGED, [Mend]),
+        (64, DECLARED, frozenset(), [AnswerWindow]),
+    ],
+)
+def test_what_is_damaged_is_declared_in_time_mended_and_only_then_answered(
+    head: int, found: Sector, damaged: frozenset[SectorNumber], expected: Sequence[Kind]
+) -> None:
+    known = {"sectors": {0: found}, "deals": ACTIVE, "damaged": damaged}
+    assert kinds(agenda(in_sector(head, known, **SEALED, is_trimmed=True))) == expected
+
+
+def test_faults_are_declared_window_by_window_in_batches_that_the_ledger_takes() -> None:
+    count = DEV.declared_faults_batch_max + 1
+    sectors = {SectorNumber(at): LIVE.evolve(number=at) for at in range(count)}
+    other = SectorNumber(count)
+    sectors[other] = LIVE.evolve(number=other, window_epoch=Epoch(68), close_epoch=Epoch(72))
+    duties = agenda(facts(62, sectors=sectors, damaged=frozenset(sectors)))
+    declared = [duty for duty in duties if isinstance(duty, DeclareDamage)]
+    assert [len(duty.numbers) for duty in declared] == [DEV.declared_faults_batch_max, 1, 1]
+    assert [duty.window_epoch for duty in declared] == [64, 64, 68]
+    assert [duty.due_epoch for duty in declared] == [63, 63, 67]
+
+
+@pytest.mark.parametrize(
+    ("scrubbed_epoch", "is_due"), [(None, True), (Epoch(43), False), (Epoch(42), True)]
+)
+def test_a_replica_is_read_again_when_its_time_has_come(
+    scrubbed_epoch: Epoch | None, is_due: bool
+) -> None:
+    known = {"sectors": {0: LIVE}, "deals": ACTIVE, "scrub_interval_epochs": 20}
+    planned = in_sector(62, known, **SEALED, is_trimmed=True, scrubbed_epoch=scrubbed_epoch)
+    assert kinds(agenda(planned)) == ([Scrub] if is_due else [])
+
+
 def test_a_window_comes_before_all_else() -> None:
     at = in_sector(
         64,
@@ -265,6 +317,8 @@ def any_facts(draw: st.DrawFn) -> Facts:
         deals=deals,
         sectors=sectors,
         posted_ask=draw(st.sampled_from([None, ask(expires_epoch=Epoch(head + 128))])),
+        damaged=draw(st.sampled_from([frozenset(), DAMAGED])),
+        scrub_interval_epochs=draw(st.integers(1, 100)),
     )
 
 

@@ -12,9 +12,7 @@ from cli.exits import OK, USAGE, VERIFICATION_FAILED
 from cli.main import app
 from proofs.sealed import MANIFEST, REPLICA, TREE_R_LAST
 from provider.disk import SectorDisk
-from provider.node import ProviderNode
-from tests.support.provider_town import client_of, town
-from tests.support.sectors import seal_sector
+from tests.support.sectors import flip_bit, seal_sector
 
 RUN = CliRunner()
 FAST = 10**9
@@ -27,12 +25,6 @@ def sectors_in(folder: Path, *numbers: int) -> SectorDisk:
         place.mkdir(parents=True)
         sector.folder.rename(place / "replica")
     return SectorDisk(folder)
-
-
-def flip_bit(path: Path, at: int) -> None:
-    rotten = bytearray(path.read_bytes())
-    rotten[at] ^= 1
-    path.write_bytes(rotten)
 
 
 async def scrubbed(disk: SectorDisk, number: int) -> tuple[str, ...]:
@@ -112,25 +104,3 @@ def test_the_command_tells_and_ends_with_what_it_found(tmp_path: Path) -> None:
     assert error["code"] == "sector-damaged"
     wrong = RUN.invoke(app, ["provider", "scrub", *home, "--rate", "quickly"])
     assert wrong.exit_code == USAGE
-
-
-def is_proven(node: ProviderNode) -> bool:
-    return any(deal.windows_proven for deal in node.facts.deals.values())
-
-
-async def test_a_flipped_bit_is_known_while_the_provider_runs(tmp_path: Path) -> None:
-    async with town(tmp_path) as place, client_of(place) as client:
-        provider = await place.start()
-        proposal = await client.propose(provider, client.add_dag(b"a" * 300))
-        await client.negotiate(provider, proposal)
-        await client.reserve(proposal)
-        await place.until(is_proven)
-        disk = SectorDisk(tmp_path / "provider")
-        [number] = disk.sealed()
-        assert await scrubbed(disk, number) == ()
-        flip_bit(disk.replica_folder(number) / REPLICA, 0)
-        [found] = await scrubbed(disk, number)
-        assert place.node is not None
-        status = await place.node.status()
-        assert f"sector {number} is damaged: {found}" in status.troubles
-        assert status.windows_missed == 0, "it is known before the ledger knows"

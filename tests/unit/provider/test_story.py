@@ -15,6 +15,7 @@ from provider.duties import (
     PreCommit,
     ProveCommit,
     Publish,
+    Scrub,
     Seal,
     Trim,
 )
@@ -50,6 +51,10 @@ async def test_a_piece_is_fetched_sealed_proven_and_paid_for(tmp_path: Path) -> 
         assert place.node is not None
         seen = await place.node.status()
         assert (seen.windows_proven, seen.windows_missed, seen.troubles) == (2, 0, ())
+        earned = seen.earnings
+        assert earned.paid_atto == deal.paid_atto
+        assert earned.ahead_atto == proposal.payment_atto - deal.paid_atto - deal.refunded_atto
+        assert (earned.collateral_atto, earned.lost_atto) == (proposal.collateral_atto, 0)
         status = await request_status(client.host, client.address_of(provider), proposal.cid)
         assert status.progress is Progress.PROVEN
         [sector] = await place.node.sectors()
@@ -67,6 +72,7 @@ EVERY_DUTY = (
     PreCommit,
     ProveCommit,
     Trim,
+    Scrub,
     AnswerWindow,
 )
 
@@ -74,7 +80,11 @@ EVERY_DUTY = (
 def is_doing(kind: type[Duty], node: ProviderNode) -> bool:
     """Whether a duty of this kind is under way; or, if it is over in a moment, done."""
     plans = node.facts.plans
-    is_done = {Assign: bool(plans), Trim: any(plan.is_trimmed for plan in plans)}
+    is_done = {
+        Assign: bool(plans),
+        Trim: any(plan.is_trimmed for plan in plans),
+        Scrub: any(plan.scrubbed_epoch is not None for plan in plans),
+    }
     return is_done.get(kind, False) or any(isinstance(duty, kind) for duty in node.under_way)
 
 
@@ -242,6 +252,8 @@ async def test_a_lost_replica_is_a_fault_that_is_shown_and_made_good(tmp_path: P
         return any(deal.state is state for deal in node.facts.deals.values())
 
     async with town(tmp_path) as place, client_of(place) as client:
+        # A scrub would find it first.
+        place.config = place.config.model_copy(update={"scrub_interval_epochs": 1_000})
         provider = await place.start()
         proposal = await client.propose(provider, client.add_dag(b"precious"))
         assert isinstance(await client.negotiate(provider, proposal), Accept)
