@@ -43,41 +43,35 @@ class SectorDuty:
 
 
 @dataclass(frozen=True, slots=True)
-class AnswerWindow:
+class WindowDuty:
+    """Something to be done about one window of some sectors, whatever else is done for them."""
+
+    urgency: ClassVar[int]
+    due_epoch: Epoch
+    window_epoch: Epoch
+    numbers: tuple[SectorNumber, ...]
+
+    @property
+    def subjects(self) -> frozenset[object]:
+        """Return what no other duty may work on meanwhile: the same for this window."""
+        kind = type(self).__name__
+        return frozenset((kind, number, self.window_epoch) for number in self.numbers)
+
+    def __str__(self) -> str:
+        numbers = ", ".join(map(str, self.numbers))
+        return f"{type(self).__name__} {self.window_epoch} of sector {numbers}"
+
+
+class AnswerWindow(WindowDuty):
     """Prove that these sectors' replicas are still there, before the window closes."""
 
-    urgency: ClassVar[int] = 0
-    due_epoch: Epoch
-    window_epoch: Epoch
-    numbers: tuple[SectorNumber, ...]
-
-    @property
-    def subjects(self) -> frozenset[object]:
-        """Return what no other duty may work on meanwhile: this window of these sectors only."""
-        return frozenset(("window", number, self.window_epoch) for number in self.numbers)
-
-    def __str__(self) -> str:
-        numbers = ", ".join(map(str, self.numbers))
-        return f"AnswerWindow {self.window_epoch} of sector {numbers}"
+    urgency = 0
 
 
-@dataclass(frozen=True, slots=True)
-class DeclareDamage:
-    """Tell the ledger that these sectors will miss a window, while that is free."""
+class DeclareDamage(WindowDuty):
+    """Tell the ledger that these sectors will miss the window, while that is free."""
 
-    urgency: ClassVar[int] = 0
-    due_epoch: Epoch
-    window_epoch: Epoch
-    numbers: tuple[SectorNumber, ...]
-
-    @property
-    def subjects(self) -> frozenset[object]:
-        """Return what no other duty may work on meanwhile."""
-        return frozenset(("fault", number, self.window_epoch) for number in self.numbers)
-
-    def __str__(self) -> str:
-        numbers = ", ".join(map(str, self.numbers))
-        return f"DeclareDamage for window {self.window_epoch} of sector {numbers}"
+    urgency = 0
 
 
 class ProveCommit(SectorDuty):
