@@ -49,6 +49,7 @@ class ObjectBlockstore:
     def at(cls, url: str, settings: Mapping[str, str], *, allow_http: bool = False) -> Self:
         """Open `s3://bucket/prefix`, `az://…`, `gs://…` or `file:///…`.
 
+        A folder is only for trying out: what is put there is not synced, and may go with the power.
         settings:  region, endpoint, keys and so on, by the names that obstore has for the kind
         """
         with _as_failure():

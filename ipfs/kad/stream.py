@@ -86,6 +86,7 @@ class Kademlia:
         )
         self._values = ValueRecords(
             validator or IpnsValidator(time.time_ns),
+            own=host.peer_id,
             record_seconds=parameters.record_seconds,
             records_max=parameters.values_max,
         )

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ipfs.errors import PeerError
+from ipfs.kad.keyspace import distance, key_of
+from ipfs.p2p.peer_id import PeerId
 
 
 class StaleValue(PeerError):
@@ -27,19 +29,23 @@ class Validator(Protocol):
 class _Record:
     value: bytes
     expires_at: float
+    distance: int
 
 
 class ValueRecords:
-    """At most `records_max` values, one for each key; the one put longest ago makes room.
+    """At most `records_max` values, one for each key; that of the key farthest from us makes room.
 
-    Knows no clock; `now` is seconds on the caller's, and never goes back.
+    Names are free: by age, whoever signs enough of them could push out all the others. Knows no
+    clock; `now` is seconds on the caller's, and never goes back.
     """
 
-    def __init__(self, validator: Validator, *, record_seconds: float, records_max: int) -> None:
+    def __init__(
+        self, validator: Validator, *, own: PeerId, record_seconds: float, records_max: int
+    ) -> None:
         self._validator = validator
+        self._own_key = key_of(own.multihash)
         self._record_seconds = record_seconds
         self._records_max = records_max
-        # All records live equally long: in order of arrival is in order of expiry.
         self._records: dict[bytes, _Record] = {}
 
     def __len__(self) -> int:
@@ -52,8 +58,9 @@ class ValueRecords:
             raise StaleValue(f"a better value is kept under {key!r}")
         self._records.pop(key, None)
         if len(self._records) >= self._records_max:
-            del self._records[next(iter(self._records))]
-        self._records[key] = _Record(value, now + self._record_seconds)
+            del self._records[max(self._records, key=lambda it: self._records[it].distance)]
+        far = distance(self._own_key, key_of(key))
+        self._records[key] = _Record(value, now + self._record_seconds, far)
 
     def get(self, key: bytes, now: float) -> tuple[bytes, ...]:
         """Return the value kept under a key; none if it is no longer good."""

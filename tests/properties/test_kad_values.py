@@ -2,9 +2,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipfs.errors import PeerError
+from ipfs.kad.keyspace import distance, key_of
 from ipfs.kad.values import ValueRecords
-from tests.support.kad import HighestWins
+from tests.support.kad import HighestWins, peer
 
+OWN = peer(0)
 RECORD_SECONDS = 10
 KEYS = [b"a", b"b", b"c"]
 VALUES = [b"1", b"2", b"3", b"not a number"]
@@ -15,7 +17,7 @@ puts = st.lists(
 
 
 class SlowValues:
-    """The twin that keeps one list, oldest first, and searches it."""
+    """The twin that keeps one list, and sorts and searches it."""
 
     def __init__(self, records_max: int) -> None:
         self.records: list[tuple[bytes, bytes, int]] = []
@@ -25,7 +27,10 @@ class SlowValues:
         if not value.isdigit() or any(int(kept) > int(value) for kept in self.get(key, now)):
             return False
         self.records = [it for it in self.records if it[0] != key]
-        self.records = [*self.records, (key, value, now)][-self.records_max :]
+        if len(self.records) == self.records_max:
+            self.records.sort(key=lambda it: distance(key_of(OWN.multihash), key_of(it[0])))
+            self.records.pop()
+        self.records.append((key, value, now))
         return True
 
     def get(self, key: bytes, now: int) -> tuple[bytes, ...]:
@@ -37,7 +42,9 @@ class SlowValues:
 def test_values_are_kept_as_one_list_would_keep_them(
     history: list[tuple[bytes, bytes, int]], records_max: int
 ) -> None:
-    values = ValueRecords(HighestWins(), record_seconds=RECORD_SECONDS, records_max=records_max)
+    values = ValueRecords(
+        HighestWins(), own=OWN, record_seconds=RECORD_SECONDS, records_max=records_max
+    )
     slow = SlowValues(records_max)
     now = 0
     for key, value, seconds in history:
@@ -53,11 +60,25 @@ def test_values_are_kept_as_one_list_would_keep_them(
             assert values.get(some_key, now) == slow.get(some_key, now)
 
 
+def test_a_crowd_of_other_names_leaves_the_values_near_us() -> None:
+    ours = key_of(OWN.multihash)
+    names = sorted(
+        (str(number).encode() for number in range(400)), key=lambda it: distance(ours, key_of(it))
+    )
+    values = ValueRecords(HighestWins(), own=OWN, record_seconds=RECORD_SECONDS, records_max=20)
+    for name in names[:10]:
+        values.put(name, b"1", 0)
+    for name in names[10:]:
+        values.put(name, b"1", 1)
+    assert all(values.get(name, 1) for name in names[:10])
+    assert len(values) == 20
+
+
 @given(puts, st.integers(0, 30))
 def test_forgetting_the_expired_changes_nothing_but_the_room_they_took(
     history: list[tuple[bytes, bytes, int]], later: int
 ) -> None:
-    values = ValueRecords(HighestWins(), record_seconds=RECORD_SECONDS, records_max=100)
+    values = ValueRecords(HighestWins(), own=OWN, record_seconds=RECORD_SECONDS, records_max=100)
     now = 0
     for key, value, seconds in history:
         now += seconds

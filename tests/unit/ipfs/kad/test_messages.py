@@ -171,7 +171,7 @@ async def test_hostile_frames_are_refused_cheaply(item: dict[str, Any]) -> None:
         records = ProviderRecords(
             record_seconds=1, records_max=9, providers_per_key_max=9, keys_per_provider_max=9
         )
-        values = ValueRecords(HighestWins(), record_seconds=1, records_max=9)
+        values = ValueRecords(HighestWins(), own=host.peer_id, record_seconds=1, records_max=9)
         server = KadServer(
             host,
             table=table,

@@ -52,7 +52,9 @@ class Server:
             host,
             table=self.table,
             records=self.records,
-            values=ValueRecords(HighestWins(), record_seconds=10, records_max=100),
+            values=ValueRecords(
+                HighestWins(), own=host.peer_id, record_seconds=10, records_max=100
+            ),
             in_reach=reach_of(protocol_id),
             peers_max=20,
         )
