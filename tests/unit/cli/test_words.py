@@ -1,9 +1,13 @@
 """What people write on a command line, and what they mistype."""
 
+import errno
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cli.exits import said
 from cli.words import (
     Unreadable,
     format_bytes,
@@ -11,6 +15,9 @@ from cli.words import (
     parse_bytes,
     parse_cid,
     parse_epochs,
+    parse_name,
+    parse_peer,
+    parse_seconds,
     parse_tokens,
     parse_url,
     printable,
@@ -83,3 +90,51 @@ def test_a_strangers_text_cannot_steer_the_terminal(text: str) -> None:
 @given(st.integers(0, 1 << 60))
 def test_a_shown_size_is_short(count: int) -> None:
     assert len(format_bytes(count)) <= 13
+
+
+def test_times_are_seconds() -> None:
+    assert [parse_seconds(text) for text in ("48h", "5m", "30s", "2d")] == [
+        172_800,
+        300,
+        30,
+        172_800,
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "0s", "5", "320e", "1h30m", "-1h"])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(Unreadable):
+        parse_seconds(text)
+
+
+@pytest.mark.parametrize("text", ["", "nowhere", "/ip4/127.0.0.1/tcp/1", "/p2p/nobody", "\x00"])
+def test_who_is_no_peer_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(Unreadable, match="/p2p/12D3"):
+        parse_peer(text)
+
+
+def test_names_are_read_in_each_form() -> None:
+    peer_id = parse_name("12D3KooWQ214zLKS1vMeMeJa49zJku3x5oEUpdmUJuM9Rt95mqYT")
+    name = peer_id.to_cid_text()
+    assert (
+        parse_name(name) == parse_name(f"/ipns/{name}") == parse_name(f"ipns://{name}") == peer_id
+    )
+    for text in ("", "example.org", name[:-1], "bafkqaaa", "k51" + "q" * 500):
+        with pytest.raises(Unreadable, match="not an IPNS name"):
+            parse_name(text)
+
+
+def test_a_cid_that_is_none_is_said_so_in_plain_words() -> None:
+    with pytest.raises(Unreadable, match=r"not a CID: 'cat\.jpg'; a CID starts with bafy"):
+        parse_cid("cat.jpg")
+    with pytest.raises(Unreadable, match="is it whole"):
+        parse_cid("bafkreigaknpexyvxt76zgkitavbwx6ejgfheup5oybpm77f3pxzrvwpfd")
+
+
+def test_what_the_system_says_is_said_without_its_numbers(tmp_path: Path) -> None:
+    missing = tmp_path / "missing"
+    with pytest.raises(FileNotFoundError) as caught:
+        missing.read_bytes()
+    assert said(caught.value) == f"{missing}: no such file or directory"
+    assert said(OSError(errno.EADDRINUSE, "Address already in use")) == "address already in use"
+    assert said(OSError("its own words")) == "its own words"
