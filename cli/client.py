@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.clock import Clock
 from cli.render import (
     HomeOption,
     JsonFlag,
@@ -16,7 +17,14 @@ from cli.render import (
     table,
 )
 from cli.settings import client_settings
-from cli.words import format_bytes, format_epochs, parse_bytes, parse_cid, parse_epochs
+from cli.words import (
+    format_bytes,
+    format_epochs,
+    parse_bytes,
+    parse_cid,
+    parse_epochs,
+    parse_tokens,
+)
 
 if TYPE_CHECKING:
     from chain.policy import Policy
@@ -39,8 +47,12 @@ DurationOption = Annotated[
     ),
 ]
 MaxPriceOption = Annotated[
-    int | None,
-    typer.Option("--max-price", min=0, help="Atto for a GiB and epoch, at most."),
+    str | None,
+    typer.Option(
+        "--max-price",
+        help='For a GiB, at most: tokens a time such as 0.5/30d; or an epoch, "17 atto".',
+        show_default=False,
+    ),
 ]
 SectorSizeOption = Annotated[
     str | None,
@@ -121,8 +133,9 @@ def store(
                 agreed = Quote(chosen=(), spares=())
             stored = await store_piece(session, payer, prepared, terms, agreed, _watcher(out))
             await session.forget(prepared.root_cid)
+            clock = await Clock.of(session.ledger, session.genesis)
         rows = [
-            (deal.id, deal.proposal.provider_id, deal.state, deal.proposal.end_epoch)
+            (deal.id, deal.proposal.provider_id, deal.state, clock.told(deal.proposal.end_epoch))
             for deal in stored.deals
         ]
         out.result(
@@ -181,21 +194,37 @@ def retrieve(
 
 def verdict(
     cid: Annotated[str, typer.Argument(help="The CID that `store` printed.")],
+    everybody: Annotated[
+        bool, typer.Option("--all", help="By everybody's deals, not mine alone.")
+    ] = False,
     home: HomeOption = None,
     ledger: LedgerOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Is my file safe? What the ledger's proofs say, and what they rest on."""
+    """Is my file safe? What the ledger's proofs say, and what they rest on.
+
+    Ends with 8 if it is lost.
+    """
 
     async def work(out: Output) -> None:
-        from client.session import open_ledger
-        from client.verdict import judge
+        from client.session import WALLET_NAME, open_ledger
+        from client.verdict import FileLost, Safety, judge
+        from client.wallet import load_wallet
 
         root_cid = parse_cid(cid)
-        _, config = client_settings(home, ledger)
+        folder, config = client_settings(home, ledger)
+        client = (
+            None if everybody else load_wallet(folder / WALLET_NAME).address(config.address_prefix)
+        )
         async with open_ledger(config) as (remote, genesis):
-            found = await judge(remote, root_cid, beacon_is_drand=genesis.beacon_is_drand)
-        text, fields = _told_verdict(found)
+            found = await judge(
+                remote, root_cid, beacon_is_drand=genesis.beacon_is_drand, client=client
+            )
+            clock = await Clock.of(remote, genesis)
+        text, fields = _told_verdict(found, clock)
+        if found.safety is Safety.LOST:
+            out.item("verdict", text, root_cid=root_cid, **fields)
+            raise FileLost(root_cid)
         out.result(text, root_cid=root_cid, **fields)
 
     finish(as_json, work)
@@ -212,11 +241,18 @@ async def _prepare(session: "Session", path: Path, as_json: bool) -> "Prepared":
         return await session.prepare(path, on_progress)
 
 
+def _price_max(text: str, *, epoch_seconds: int) -> int:
+    """Return atto an epoch in `0.5/30d`, `12.5` or `17 atto`, rounded down. Raises `Unreadable`."""
+    amount, has_time, duration = text.partition("/")
+    epochs = parse_epochs(duration.strip(), epoch_seconds=epoch_seconds) if has_time else 1
+    return parse_tokens(amount.strip()) // epochs
+
+
 def _terms(
     policy: "Policy",
     copies: int,
     duration: str | None,
-    max_price: int | None,
+    max_price: str | None,
     sector_size: str | None,
     label: str,
 ) -> "StorageTerms":
@@ -230,7 +266,9 @@ def _terms(
             else parse_epochs(duration, epoch_seconds=policy.epoch_seconds)
         ),
         copies=copies,
-        price_atto_per_gib_epoch_max=max_price,
+        price_atto_per_gib_epoch_max=(
+            None if max_price is None else _price_max(max_price, epoch_seconds=policy.epoch_seconds)
+        ),
         sector_size_bytes=None if sector_size is None else parse_bytes(sector_size),
         label=label,
     )
@@ -297,15 +335,15 @@ def _watcher(out: Output) -> "Callable[[Step], None]":
     return watch
 
 
-def _told_verdict(found: "Verdict") -> tuple[str, dict[str, Any]]:
+def _told_verdict(found: "Verdict", clock: Clock) -> tuple[str, dict[str, Any]]:
     rows = [
         (
             copy.deal_id,
             copy.provider_id,
-            copy.state,
+            f"{copy.state} (declared)" if copy.is_declared else copy.state,
             copy.windows_proven,
             copy.windows_missed,
-            copy.next_window_epoch or "-",
+            clock.told(copy.next_window_epoch),
             f"{copy.caught_percent:.0f} %",
         )
         for copy in found.copies
@@ -331,7 +369,9 @@ def _told_verdict(found: "Verdict") -> tuple[str, dict[str, Any]]:
                 "state": copy.state,
                 "windows_proven": copy.windows_proven,
                 "windows_missed": copy.windows_missed,
+                "is_declared": copy.is_declared,
                 "next_window_epoch": copy.next_window_epoch,
+                "next_window_time": clock.iso(copy.next_window_epoch),
                 "caught_percent": round(copy.caught_percent, 1),
             }
             for copy in found.copies

@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.clock import Clock
 from cli.render import HomeOption, JsonFlag, LedgerOption, Output, finish, table
 from cli.settings import client_settings
-from cli.words import format_epochs, parse_cid
+from cli.words import parse_cid
 
 if TYPE_CHECKING:
     from chain.deal import Deal
@@ -39,16 +40,17 @@ def list_deals(
         client = (
             load_wallet(folder / WALLET_NAME).address(config.address_prefix) if is_mine else None
         )
-        async with open_ledger(config) as (remote, _):
+        async with open_ledger(config) as (remote, genesis):
             deals = await remote.deals(
                 client=client,
                 provider_id=None if provider_id is None else ProviderId(provider_id),
                 root_cid=None if cid is None else parse_cid(cid),
             )
+            clock = await Clock.of(remote, genesis)
         headings = ("deal", "state", "provider", "until epoch", "proven", "missed", "cid", "label")
         out.result(
-            table(headings, map(_row, deals)) if deals else "no deals",
-            deals=[deal.model_dump(mode="json") for deal in deals],
+            table(headings, [_row(deal, clock) for deal in deals]) if deals else "no deals",
+            deals=[_fields(deal, clock) for deal in deals],
         )
 
     finish(as_json, work)
@@ -69,8 +71,9 @@ def show(
         from client.session import open_ledger
 
         _, config = client_settings(home, ledger)
-        async with open_ledger(config) as (remote, _):
+        async with open_ledger(config) as (remote, genesis):
             deal = await remote.deal(DealId(deal_id))
+            clock = await Clock.of(remote, genesis)
         proposal = deal.proposal
         rows: list[tuple[str, Any]] = [
             ("state", deal.state),
@@ -80,7 +83,8 @@ def show(
             ("client", proposal.client),
             ("provider", proposal.provider_id),
             ("sector", "-" if deal.sector_number is None else deal.sector_number),
-            ("epochs", f"{proposal.start_epoch} to {proposal.end_epoch}"),
+            ("from epoch", clock.told(proposal.start_epoch)),
+            ("until epoch", clock.told(proposal.end_epoch)),
             ("price", f"{format_amount(proposal.payment_atto)} tokens in all"),
             ("paid", f"{format_amount(deal.paid_atto)} tokens"),
             ("refunded", f"{format_amount(deal.refunded_atto)} tokens"),
@@ -89,7 +93,7 @@ def show(
             ("compensation", f"{format_amount(deal.compensation_atto)} tokens"),
             ("windows", f"{deal.windows_proven} proven, {deal.windows_missed} missed"),
         ]
-        out.result(table(("deal", str(deal_id)), rows), deal=deal.model_dump(mode="json"))
+        out.result(table(("deal", str(deal_id)), rows), deal=_fields(deal, clock))
 
     finish(as_json, work)
 
@@ -110,12 +114,8 @@ def explain(
         _, config = client_settings(home, ledger)
         async with open_ledger(config) as (remote, genesis):
             told = await remote.explanation(DealId(deal_id))
-            head = await remote.head()
-        until = ""
-        if told.until_epoch is not None:
-            left = max(0, told.until_epoch - head.header.epoch)
-            lasting = format_epochs(left, epoch_seconds=genesis.policy.epoch_seconds)
-            until = f" by epoch {told.until_epoch} (in {lasting})"
+            clock = await Clock.of(remote, genesis)
+        until = "" if told.until_epoch is None else f" by epoch {clock.told(told.until_epoch)}"
         out.result(
             f"Deal {deal_id} is {told.state}.\n"
             f"Next: the {told.whose_move} is to {told.now}{until}.\n"
@@ -126,6 +126,7 @@ def explain(
             state=told.state,
             whose_move=told.whose_move,
             until_epoch=told.until_epoch,
+            until_time=clock.iso(told.until_epoch),
             now=told.now,
             then=told.then,
         )
@@ -133,12 +134,20 @@ def explain(
     finish(as_json, work)
 
 
-def _row(deal: "Deal") -> tuple[object, ...]:
+def _fields(deal: "Deal", clock: Clock) -> dict[str, Any]:
+    """Return a deal for programs: the record, and when its epochs are."""
+    return deal.model_dump(mode="json") | {
+        "start_time": clock.iso(deal.proposal.start_epoch),
+        "end_time": clock.iso(deal.proposal.end_epoch),
+    }
+
+
+def _row(deal: "Deal", clock: Clock) -> tuple[object, ...]:
     return (
         deal.id,
         deal.state,
         deal.proposal.provider_id,
-        deal.proposal.end_epoch,
+        clock.told(deal.proposal.end_epoch),
         deal.windows_proven,
         deal.windows_missed,
         deal.proposal.root_cid,

@@ -13,8 +13,9 @@ NETWORK: Final = 7
 VERIFICATION_FAILED: Final = 8
 NO_WALLET: Final = 10
 LOCKED: Final = 11
+INTERRUPTED: Final = 130
 TERMINATED: Final = 143
-"""128 and the number of SIGTERM, as shells count."""
+"""128 and the number of the signal, as shells count."""
 
 HELP: Final = (
     "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 4 not found, 5 not allowed, "
@@ -47,6 +48,7 @@ _BY_CODE: Final[Mapping[str, int]] = {
     "proof-invalid": VERIFICATION_FAILED,
     "audit-failed": VERIFICATION_FAILED,
     "sector-damaged": VERIFICATION_FAILED,
+    "file-lost": VERIFICATION_FAILED,
     "block-corrupt": VERIFICATION_FAILED,
     "pinned-dag-broken": VERIFICATION_FAILED,
     "pins-damaged": VERIFICATION_FAILED,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from cli.clock import Clock
 from cli.home import Home
 from cli.render import HomeOption, JsonFlag, LedgerOption, Output, finish, progress, table
 from cli.words import Unreadable, format_bytes, parse_bytes, parse_tokens, parse_url
@@ -97,12 +98,18 @@ def run(
 
         def ready(info: ReadyInfo) -> None:
             (folder / API_URL_NAME).write_text(info.api_url)
+            multiaddrs = [f"{address}/p2p/{info.peer_id}" for address in info.addresses]
+            told = [
+                f"Provider {info.provider_id} is ready; its state: {info.api_url}/v1/status",
+                *(f"It is reached at {multiaddr}" for multiaddr in multiaddrs),
+            ]
             out.event(
                 "ready",
-                f"Provider {info.provider_id} is ready; its state: {info.api_url}/v1/status",
+                "\n".join(told),
                 provider_id=info.provider_id,
                 peer_id=info.peer_id,
                 addresses=list(info.addresses),
+                multiaddrs=multiaddrs,
                 api_url=info.api_url,
             )
 
@@ -113,11 +120,12 @@ def run(
 
 @app.command()
 def status(home: HomeOption = None, as_json: JsonFlag = False) -> None:
-    """Tell how the running provider stands: deals, sectors, next window, space, trouble."""
+    """Tell how the running provider stands: deals, sectors, next window, money, trouble."""
 
     async def work(out: Output) -> None:
         import httpx
 
+        from chain.amount import format_amount
         from provider.status import ProviderStatus
 
         where = Home.find(home).folder("provider") / API_URL_NAME
@@ -128,6 +136,8 @@ def status(home: HomeOption = None, as_json: JsonFlag = False) -> None:
             now = ProviderStatus.model_validate_json(answer.content)
         except httpx.HTTPError as error:
             raise ProviderStopped(where.parent) from error
+        clock = Clock(now.head_epoch, now.head_milliseconds, now.epoch_seconds)
+        earned = now.earnings
         rows: list[tuple[str, object]] = [
             ("head epoch", now.head_epoch),
             ("deals", ", ".join(f"{count} {kind}" for kind, count in now.deals.items()) or "none"),
@@ -136,12 +146,26 @@ def status(home: HomeOption = None, as_json: JsonFlag = False) -> None:
                 ", ".join(f"{count} {kind}" for kind, count in now.sectors.items()) or "none",
             ),
             ("windows", f"{now.windows_proven} answered, {now.windows_missed} missed"),
-            ("next window", now.next_window_epoch or "-"),
+            ("next window", clock.told(now.next_window_epoch)),
+            (
+                "earned",
+                f"{format_amount(earned.paid_atto)} tokens; "
+                f"{format_amount(earned.ahead_atto)} still to be proven for",
+            ),
+            (
+                "collateral",
+                f"{format_amount(earned.collateral_atto)} tokens held; "
+                f"{format_amount(earned.lost_atto)} lost to clients",
+            ),
             ("space", f"{format_bytes(now.used_bytes)} used, {format_bytes(now.free_bytes)} free"),
             ("under way", ", ".join(now.under_way) or "nothing"),
             *(("trouble", trouble) for trouble in now.troubles),
         ]
-        out.result(table(("provider", str(now.provider_id)), rows), **now.model_dump(mode="json"))
+        out.result(
+            table(("provider", str(now.provider_id)), rows),
+            **now.model_dump(mode="json"),
+            next_window_time=clock.iso(now.next_window_epoch),
+        )
 
     finish(as_json, work)
 
@@ -157,7 +181,8 @@ def scrub(
 ) -> None:
     """Read every replica again against its tree, while the provider runs or not.
 
-    What would fail a window is told here and by `status`, before the window does.
+    What would fail a window is told here and by `status`, before the window does; the running
+    provider, which scrubs by itself too, declares it to the ledger and mends it.
     """
 
     async def work(out: Output) -> None:

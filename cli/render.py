@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterable, Sequence
@@ -103,24 +104,41 @@ def finish(as_json: bool, work: Callable[[Output], Coroutine[Any, Any, T]]) -> T
 
 
 async def _stoppable(work: Coroutine[Any, Any, T]) -> T:
-    """Let SIGTERM, which supervisors send, end the work in order, as Ctrl-C does."""
+    """Let SIGTERM, which supervisors send, and Ctrl-C end the work in order.
+
+    A second Ctrl-C ends it at once: whatever was told to be done is durable.
+    """
     task = asyncio.current_task()
     assert task is not None, "asyncio.run makes a task"
-    loop, was_told = asyncio.get_running_loop(), asyncio.Event()
+    loop, told = asyncio.get_running_loop(), list[signal.Signals]()
 
     def stop() -> None:
-        was_told.set()
+        told.append(signal.SIGTERM)
         task.cancel()
 
+    def interrupt(*_: object) -> None:
+        if told:
+            os._exit(exits.INTERRUPTED)
+        told.append(signal.SIGINT)
+        loop.call_soon_threadsafe(task.cancel)
+
     loop.add_signal_handler(signal.SIGTERM, stop)
+    # Not asyncio's own: it would raise the second one wherever we are by then, and show where.
+    before = signal.signal(signal.SIGINT, interrupt)
     try:
         return await work
     except asyncio.CancelledError:
-        if was_told.is_set():
-            raise typer.Exit(exits.TERMINATED) from None
-        raise
+        match told:
+            case [signal.SIGTERM, *_]:
+                raise typer.Exit(exits.TERMINATED) from None
+            case [signal.SIGINT, *_]:
+                raise KeyboardInterrupt from None
+            case _:
+                raise
     finally:
         loop.remove_signal_handler(signal.SIGTERM)
+        if not told:
+            signal.signal(signal.SIGINT, before)
 
 
 def set_verbosity(verbosity: int) -> None:

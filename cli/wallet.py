@@ -52,9 +52,15 @@ def address(home: HomeOption = None, as_json: JsonFlag = False) -> None:
 
 @app.command()
 def balance(
-    home: HomeOption = None, ledger: LedgerOption = None, as_json: JsonFlag = False
+    of: Annotated[
+        str | None,
+        typer.Argument(metavar="[ADDRESS]", help="Whose. Default: mine.", show_default=False),
+    ] = None,
+    home: HomeOption = None,
+    ledger: LedgerOption = None,
+    as_json: JsonFlag = False,
 ) -> None:
-    """Tell what the wallet owns, and how much of it deals hold."""
+    """Tell what an address owns, and how much of it deals hold."""
 
     async def work(out: Output) -> None:
         from chain.amount import format_amount
@@ -62,7 +68,11 @@ def balance(
         from client.wallet import load_wallet
 
         folder, config = client_settings(home, ledger)
-        where = load_wallet(folder / WALLET_NAME).address(config.address_prefix)
+        where = (
+            load_wallet(folder / WALLET_NAME).address(config.address_prefix)
+            if of is None
+            else parse_address(of)
+        )
         async with open_ledger(config) as (remote, _):
             account = (await remote.sender(where)).account
         out.result(

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from chain.amount import format_amount
 from chain.keys import Address
 from chain.policy import Policy
 from chain.provider import Ask, Provider
@@ -142,7 +143,8 @@ def _objection(
         return f"keeps for {epochs_min} to {epochs_max} epochs, you want {terms.duration_epochs}"
     price_max = terms.price_atto_per_gib_epoch_max
     if price_max is not None and ask.price_atto_per_gib_epoch > price_max:
-        return f"asks {ask.price_atto_per_gib_epoch} atto a GiB and epoch, you offer {price_max}"
+        asked, offered = map(format_amount, (ask.price_atto_per_gib_epoch, price_max))
+        return f"asks {asked} tokens a GiB and epoch, you offer {offered}"
     if ask.retrieval_price_atto_per_gib:
         return f"asks {ask.retrieval_price_atto_per_gib} atto a GiB for getting it back"
     if max(offer.total_atto, offer.collateral_atto).bit_length() > BIG_NATURAL_BITS_MAX:

@@ -30,7 +30,8 @@ class Safety(StrEnum):
     """Every copy that is due is proven, and none missed its last window."""
 
     AT_RISK = "at-risk"
-    """Some copy that is due is not proven now: its window was missed, it was lost, or is new."""
+    """Some copy that is due is not proven now: its window was missed, or its provider says that
+    the next will be; it was lost, or is new."""
 
     NOT_YET = "not-yet"
     """No copy is proven now; at least one is still to be."""
@@ -42,6 +43,16 @@ class Safety(StrEnum):
     """Every deal was kept to its end, or replaced by one that was; nobody is paid now."""
 
 
+class FileLost(Exception):
+    """No provider answers for the file any more."""
+
+    code = "file-lost"
+
+    def __init__(self, root_cid: CID) -> None:
+        super().__init__(f"{root_cid} is lost: no provider answers for it any more")
+        self.root_cid = root_cid
+
+
 @dataclass(frozen=True, slots=True)
 class CopyVerdict:
     """One copy: who keeps it, and how well that is proven."""
@@ -51,6 +62,9 @@ class CopyVerdict:
     state: DealState
     windows_proven: int
     windows_missed: int
+    is_declared: bool
+    """Whether its provider has said that it will miss the next window."""
+
     next_window_epoch: Epoch | None
     challenges_per_window: int
     """Expected within the file's own range: its own ones, and its share of the sector's; none
@@ -95,7 +109,7 @@ async def judge(
     deals = await ledger.deals(client=client, root_cid=root_cid)
     head = await ledger.head()
     if not deals:
-        raise NotFound("deal for", root_cid)
+        raise NotFound("deal for" if client is None else f"deal of {client} for", root_cid)
     sectors = {
         (sector.provider_id, sector.number): sector
         for provider_id in sorted({deal.proposal.provider_id for deal in deals})
@@ -171,6 +185,7 @@ def _copy(deal: Deal, sector: Sector | None, *, is_due: bool) -> CopyVerdict:
         state=deal.state,
         windows_proven=deal.windows_proven,
         windows_missed=deal.windows_missed,
+        is_declared=asking is not None and asking.is_declared,
         next_window_epoch=asking.window_epoch if asking else None,
         challenges_per_window=_challenges(deal, asking.proof_type) if asking else 0,
         is_due=is_due,

@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -64,12 +65,20 @@ def test_a_file_is_stored_listed_explained_judged_and_retrieved(market: Market) 
     explained = alice.says("deals", "explain", str(deal_id)).result
     assert explained["until_epoch"] > 0
     assert explained["then"]
-    assert alice.says("verdict", stored["root_cid"]).result["safety"] == "safe"
+    judged = alice.says("verdict", stored["root_cid"]).result
+    assert judged["safety"] == "safe"
+    [copy] = judged["copies"]
+    at = datetime.fromisoformat(copy["next_window_time"])
+    assert abs(at - datetime.now(UTC)) < timedelta(minutes=5)
 
     again = alice.says("store", str(photo), "--for", "200e").result
     assert again["deal_ids"] == [deal_id], "the same file is not paid for twice"
 
     stranger = User(market.folder / "stranger", market.url)
+    assert stranger.says("verdict", stored["root_cid"]).exit_code == 10, "whose deals?"
+    assert stranger.says("verdict", stored["root_cid"], "--all").result["safety"] == "safe"
+    other = market.user("other", tokens=None)
+    assert other.says("verdict", stored["root_cid"]).exit_code == 4, "none of its own keeps it"
     copy = market.folder / "copy.jpg"
     stranger.says("retrieve", stored["root_cid"], "-o", str(copy)).result  # noqa: B018
     assert copy.read_bytes() == photo.read_bytes()
@@ -79,6 +88,10 @@ def test_a_file_is_stored_listed_explained_judged_and_retrieved(market: Market) 
 
     status = market.provider.says("provider", "status").result
     assert status["sectors"].get("active") == 1
+    assert int(status["earnings"]["ahead_atto"]) > 0
+    assert status["next_window_time"]
+    [multiaddr] = market.provider_process.ready["multiaddrs"]
+    assert multiaddr.endswith(f"/p2p/{status['peer_id']}")
 
 
 def test_a_store_that_was_killed_goes_on_when_it_is_said_again(market: Market) -> None:
@@ -99,6 +112,7 @@ def test_money_moves_between_people_and_is_counted(market: Market) -> None:
     to = bob.says("wallet", "address").result["address"]
     sent = alice.says("wallet", "send", to, "1.25").result
     assert bob.says("wallet", "balance").result["free_atto"] == str(125 * 10**16)
+    assert alice.says("wallet", "balance", to).result["free_atto"] == str(125 * 10**16)
     left = int(alice.says("wallet", "balance").result["free_atto"])
     assert left + int(sent["fee_atto"]) == 375 * 10**16
     mistyped = to[:-1] + ("q" if to[-1] != "q" else "p")
@@ -122,7 +136,7 @@ def test_what_nobody_has_is_told_apart_from_what_is_no_cid(market: Market) -> No
     absent = user.says("retrieve", NOBODY_HAS, "-o", str(market.folder / "absent"))
     assert (absent.exit_code, absent.error_code) == (7, "dag-unavailable")
     assert user.says("retrieve", NOBODY_HAS[:-1]).exit_code == 2
-    assert user.says("verdict", NOBODY_HAS).exit_code == 4
+    assert user.says("verdict", NOBODY_HAS, "--all").exit_code == 4
     assert user.says("deals", "show", "999").exit_code == 4
 
 
@@ -142,8 +156,10 @@ def test_nobody_sells_what_nobody_has(market: Market) -> None:
     file.write_text("twice, please")
     done = user.says("store", str(file), "--copies", "2", "--for", "200e")
     assert (done.exit_code, done.error_code) == (7, "not-enough-providers")
-    cheap = user.says("store", str(file), "--max-price", "1", "--for", "200e")
-    assert "you offer 1" in cheap.objects[-1]["detail"]
+    cheap = user.says("store", str(file), "--max-price", "1 atto", "--for", "200e")
+    assert "you offer 0.000000000000000001" in cheap.objects[-1]["detail"]
+    assert user.says("quote", str(file), "--max-price", "1/30d", "--for", "200e").exit_code == 7
+    assert user.says("quote", str(file), "--max-price", "cheap", "--for", "200e").exit_code == 2
 
 
 def test_without_a_wallet_the_command_that_makes_one_is_named(market: Market) -> None:

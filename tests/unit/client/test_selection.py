@@ -68,7 +68,11 @@ def test_two_copies_never_have_the_same_owner() -> None:
         (candidate(1, piece_size_bytes_max=1 << 19), {}, "takes pieces"),
         (candidate(1, duration_epochs_max=50), {}, "keeps for 16 to 50 epochs"),
         (candidate(1, expires_epoch=5), {}, "expired"),
-        (candidate(1, price_atto=11), {"price_atto_per_gib_epoch_max": 10}, "you offer 10"),
+        (
+            candidate(1, price_atto=11),
+            {"price_atto_per_gib_epoch_max": 10},
+            f"you offer 0.{10:018}".rstrip("0"),
+        ),
         (
             candidate(1, proof_type=ProofType.SDR_2KIB),
             {"sector_size_bytes": 8 << 20},
