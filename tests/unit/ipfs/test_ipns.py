@@ -159,3 +159,15 @@ def test_a_dht_keeps_what_is_valid_and_chooses_the_newest() -> None:
     for wrong in (b"/pk/" + OURS.peer_id.multihash, b"/ipns/", b"/ipns/" + b"x" * 34):
         with pytest.raises(MalformedBytes):
             validator.validate(wrong, old)
+
+
+def test_a_name_that_kubo_published_itself_is_believed_until_it_ends() -> None:
+    row = own("kubo_ipns.json")
+    name, found = PeerId.parse(row["name"]), IpnsRecord.decode(bytes.fromhex(row["record_hex"]))
+    found.verify(name, now_ns=found.expires_at_ns - 1)
+    said = (found.path, found.sequence, found.validity, found.ttl_ns)
+    assert said == (row["value"], row["sequence"], row["validity"], row["ttl_ns"])
+    with pytest.raises(RecordExpired):
+        found.verify(name, now_ns=found.expires_at_ns)
+    with pytest.raises(MalformedBytes):
+        found.verify(OURS.peer_id, now_ns=0)
