@@ -97,13 +97,14 @@ class Repository:
 
     def _pinned(self, pins: Iterable[Pin]) -> set[bytes]:
         kept: set[bytes] = set()
-        for pin in pins:
-            kept.add(pin.root.multihash)
-            if pin.is_recursive:
+        # A DAG is walked once, however many reasons there are to keep it.
+        for root, is_recursive in {(pin.root, pin.is_recursive) for pin in pins}:
+            kept.add(root.multihash)
+            if is_recursive:
                 try:
-                    kept.update(cid.multihash for cid in walk(self.blocks, pin.root))
+                    kept.update(cid.multihash for cid in walk(self.blocks, root))
                 except BlockNotFound as error:
-                    raise PinnedDagBroken(pin.root, error.cid) from error
+                    raise PinnedDagBroken(root, error.cid) from error
         return kept
 
     def _sweep(self, batch: list[CID]) -> tuple[int, int]:

@@ -84,6 +84,26 @@ def test_each_reason_holds_by_itself_until_its_epoch(repository: Repository) -> 
     repository.collect()
 
 
+def test_a_dag_that_many_keep_is_walked_once(pins: PinStore) -> None:
+    class Counted(MemoryBlockstore):
+        got: list[CID]
+
+        def get(self, cid: CID) -> Block:
+            self.got.append(cid)
+            return super().get(cid)
+
+    blocks = Counted()
+    blocks.got = []
+    repository = Repository(blocks, pins)
+    root = add(repository, 1)
+    for number in range(10):
+        pins.add(Pin(root=root, reason=str(number)))
+    blocks.got.clear()
+    repository.collect()
+    assert root in blocks.got
+    assert len(set(blocks.got)) == len(blocks.got)
+
+
 def test_a_direct_pin_keeps_one_block(repository: Repository) -> None:
     root = add(repository, 1)
     repository.pin(Pin(root=root, is_recursive=False))
