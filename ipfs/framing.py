@@ -27,6 +27,11 @@ class FrameReader:
         """Whether the stream may end here without cutting a frame."""
         return not self._buffer
 
+    @property
+    def held_bytes(self) -> int:
+        """How much was fed and not taken."""
+        return len(self._buffer)
+
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Take bytes as they came; yield every frame that is complete.
 

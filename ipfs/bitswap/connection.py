@@ -20,6 +20,10 @@ READ_BYTES: Final = 256 * 1024
 MESSAGE_SECONDS_MAX: Final = 60.0
 """For one message to come or go, from its first byte: 4 MiB at 70 kB/s."""
 
+UNFINISHED_BYTES_MAX: Final = 64 * 1024 * 1024
+"""What all peers' messages may hold that are not whole, or not heard to their end. Beyond it the
+peer that holds most is listened to no more on any of its streams."""
+
 STREAMS_PER_PEER_MAX: Final = 16
 """Streams of one peer that are listened to at a time. Kubo has one, Helia one a message."""
 
@@ -110,8 +114,14 @@ class Link:
         self.tally = Tally()
         self.has_words = asyncio.Event()
         self.has_blocks = asyncio.Event()
-        self.stream_count = 0
+        self.inbound: dict[Stream, int] = {}
+        """The streams that we listen to, and how much of a message each holds."""
         self.entries = Pace(per_second=ENTRIES_PER_SECOND, burst=ENTRIES_AT_ONCE)
+
+    @property
+    def held_bytes(self) -> int:
+        """How much the peer's unfinished messages hold."""
+        return sum(self.inbound.values())
 
     async def send_words(self, presences: tuple[Presence, ...] = ()) -> None:
         """Say what we want that was not said yet, and who has what; on a new stream, all we want.
@@ -142,10 +152,19 @@ class Link:
         await self._blocks.reset()
 
 
+def _tell_nobody(_: int) -> None:
+    """Hold whatever there is."""
+
+
 async def read_frames(
-    stream: Stream, *, frame_seconds_max: float = MESSAGE_SECONDS_MAX
+    stream: Stream,
+    *,
+    frame_seconds_max: float = MESSAGE_SECONDS_MAX,
+    on_held: Callable[[int], None] = _tell_nobody,
 ) -> AsyncIterator[bytes]:
     """Yield the frames of a stream to its end, however long it is silent between them.
+
+    on_held:  called with the bytes that are held now, the frame included that is being heard
 
     Raises `PeerTooSlow` if one frame takes too long, `PeerHungUp` if one is cut.
     """
@@ -161,7 +180,9 @@ async def read_frames(
             break
         for frame in frames.feed(data):
             deadline_s = None
+            on_held(frames.held_bytes + len(frame))
             yield frame
+        on_held(frames.held_bytes)
         if frames.is_between_frames:
             deadline_s = None
         elif deadline_s is None:

@@ -25,15 +25,18 @@ PROTOCOL_IDS: Final = (PROTOCOL_ID, _V1_1, "/ipfs/bitswap/1.0.0", "/ipfs/bitswap
 MESSAGE_BYTES_MAX: Final = 4 * 1024 * 1024
 """What peers accept (boxo `bitswap/network`, `inet.MessageSizeMax`)."""
 
-WANTS_PER_MESSAGE_MAX: Final = 2048
-"""What is read of one wantlist; a longer one is read so far. Twice what is remembered: room to
-cancel all of it and to want as much anew."""
+WANTS_PER_MESSAGE_MAX: Final = 100_000
+"""More than 4 MiB have of wants for hashes of 32 bytes. Kubo bounds the message alone; all of it is
+read, as what comes last may cancel, or say that the list is full."""
 
 WANTS_PER_PART: Final = 128
 """Wants that are read at a stretch: a millisecond."""
 
 FIELDS_MAX: Final = 16_384
-"""Protobuf fields in one message, nested ones included: 2,048 wants and 1,365 presences."""
+"""Protobuf fields in one message besides its wants, nested ones included: 5,461 presences."""
+
+WANT_FIELDS_MAX: Final = 16
+"""Protobuf fields of one want, in the mean of a part; there are five."""
 
 PRIORITY_MAX: Final = 2**31 - 1
 PENDING_BYTES_MAX: Final = 2**31 - 1
@@ -137,8 +140,7 @@ class Message:
         for number, value in reader.fields(data):
             match number:
                 case 1:
-                    more, full = _split_wantlist(reader, _bytes(value))
-                    entries += more
+                    full |= _split_wantlist(_bytes(value), entries)
                 case 2:
                     blocks.append(_bare_block(_bytes(value)))
                 case 3:
@@ -150,10 +152,10 @@ class Message:
                     pending_bytes = _int31(value, "pending bytes")
                 case _:
                     pass
-        wants = _decode_wants(reader, entries[:WANTS_PER_PART])
+        wants = _decode_wants(entries[:WANTS_PER_PART])
         yield cls(wants, full, tuple(blocks), tuple(presences), pending_bytes)
         for at in range(WANTS_PER_PART, len(entries), WANTS_PER_PART):
-            yield cls(_decode_wants(reader, entries[at : at + WANTS_PER_PART]))
+            yield cls(_decode_wants(entries[at : at + WANTS_PER_PART]))
 
 
 def _encode_wantlist(wants: tuple[Want, ...], full: bool) -> bytes:
@@ -175,21 +177,22 @@ def _encode_want(want: Want) -> bytes:
     return out
 
 
-def _split_wantlist(reader: FieldReader, data: bytes) -> tuple[list[bytes], bool]:
-    entries: list[bytes] = []
+def _split_wantlist(data: bytes, entries: list[bytes]) -> bool:
+    """Add the entries of a wantlist, unread; return whether it says that it is full."""
     full = False
-    for number, value in reader.fields(data):
-        if number == 1 and len(entries) == WANTS_PER_MESSAGE_MAX:
-            break
+    for number, value in FieldReader(fields_max=WANTS_PER_MESSAGE_MAX).fields(data):
         if number == 1:
             entries.append(_bytes(value))
         elif number == 2:
             full = _bool(value)
-    return entries, full
+    if len(entries) > WANTS_PER_MESSAGE_MAX:
+        raise LimitExceeded("wants", limit=WANTS_PER_MESSAGE_MAX, asked=len(entries))
+    return full
 
 
-def _decode_wants(reader: FieldReader, entries: list[bytes]) -> tuple[Want, ...]:
+def _decode_wants(entries: list[bytes]) -> tuple[Want, ...]:
     wants = []
+    reader = FieldReader(fields_max=WANT_FIELDS_MAX * WANTS_PER_PART)
     for entry in entries:
         with suppress(UnknownHash):
             wants.append(_decode_want(reader, entry))

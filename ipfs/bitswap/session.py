@@ -87,6 +87,13 @@ class Session:
         self._dispatch(now_s)
         return True
 
+    def readmit(self, peer_id: PeerId) -> None:
+        """Let a peer that was dropped be added again, as one that has said nothing."""
+        if self.dropped.pop(peer_id, None) is not None:
+            for wanted in self._wanted.values():
+                wanted.lacking.pop(peer_id, None)
+                wanted.contacted.discard(peer_id)
+
     def want(self, cids: Iterable[CID], now_s: float, *, are_last: bool = False) -> None:
         """Want these blocks, the first ones most.
 

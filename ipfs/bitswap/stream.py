@@ -7,10 +7,18 @@ opens. Answering on its stream would not do: Kubo and Helia never read there.
 import asyncio
 import contextlib
 from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterable
+from functools import partial
 from types import TracebackType
 from typing import Final, Self
 
-from ipfs.bitswap.connection import STREAMS_PER_PEER_MAX, Link, Tally, read_frames
+from ipfs.bitswap.backlog import Backlog
+from ipfs.bitswap.connection import (
+    STREAMS_PER_PEER_MAX,
+    UNFINISHED_BYTES_MAX,
+    Link,
+    Tally,
+    read_frames,
+)
 from ipfs.bitswap.engine import Engine
 from ipfs.bitswap.messages import PROTOCOL_IDS, Message, Want
 from ipfs.bitswap.sender import Upload, UploadLimit, say_words, send_blocks
@@ -19,7 +27,7 @@ from ipfs.block import Block
 from ipfs.blockstore import BlockNotFound, Blockstore
 from ipfs.cid import CID
 from ipfs.errors import LimitExceeded, PeerError, PeerHungUp, WrongBlock
-from ipfs.host import Host, NetworkError, PeerAddress, Stream
+from ipfs.host import Host, NetworkError, PeerAddress, PeerUnreachable, Stream
 from ipfs.p2p.peer_id import PeerId
 
 DISCONNECTED: Final = "disconnected"
@@ -30,13 +38,20 @@ class Bitswap:
 
     The store is called in worker threads, so it may block; it must bear calls from several.
     upload_limit:  None where upload is not scarce: then everybody is served at once
+    unfinished_bytes_max:  what messages may hold that have not been heard to their end
     """
 
     def __init__(
-        self, host: Host, store: Blockstore, *, upload_limit: UploadLimit | None = None
+        self,
+        host: Host,
+        store: Blockstore,
+        *,
+        upload_limit: UploadLimit | None = None,
+        unfinished_bytes_max: int = UNFINISHED_BYTES_MAX,
     ) -> None:
         self._host = host
         self._store = store
+        self._unfinished_bytes_max = unfinished_bytes_max
         self._engine = Engine()
         self._upload = Upload(upload_limit)
         self._links: dict[PeerId, Link] = {}
@@ -187,13 +202,14 @@ class Bitswap:
         if not self._is_running:
             raise PeerHungUp("we are leaving")
         link = self._link(stream.peer_id)
-        link.stream_count += 1
+        link.inbound[stream] = 0
         try:
-            if link.stream_count > STREAMS_PER_PEER_MAX:
+            if len(link.inbound) > STREAMS_PER_PEER_MAX:
                 raise LimitExceeded(
-                    "Bitswap streams", limit=STREAMS_PER_PEER_MAX, asked=link.stream_count
+                    "Bitswap streams", limit=STREAMS_PER_PEER_MAX, asked=len(link.inbound)
                 )
-            async for frame in read_frames(stream):
+            on_held = partial(self._hold, link, stream)
+            async for frame in read_frames(stream, on_held=on_held):
                 link.tally.bytes_received += len(frame)
                 for message in Message.decode_parts(frame):
                     if self._links.get(link.peer_id) is not link:
@@ -201,10 +217,19 @@ class Bitswap:
                     await self._hear(link, message)
             await stream.close_write()
         finally:
-            link.stream_count -= 1
+            del link.inbound[stream]
             # The peer may have gone before we began to listen: then nobody else frees its link.
             if link.peer_id not in self._host.connected_peers():
                 self._drop(link, DISCONNECTED)
+
+    def _hold(self, link: Link, stream: Stream, size_bytes: int) -> None:
+        """Take note of what a stream holds; if all hold too much, the greediest peer pays."""
+        link.inbound[stream] = size_bytes
+        if sum(it.held_bytes for it in self._links.values()) > self._unfinished_bytes_max:
+            greediest = max(self._links.values(), key=lambda it: it.held_bytes)
+            for each in greediest.inbound:
+                greediest.inbound[each] = 0
+                self.spawn(each.reset())
 
     async def _hear(self, link: Link, message: Message) -> None:
         link.tally.blocks_received += len(message.blocks)
@@ -245,8 +270,7 @@ class Fetch:
     def __init__(self, bitswap: Bitswap, *, idle_timeout_s: float) -> None:
         self._bitswap = bitswap
         self._session = Session(idle_timeout_s=idle_timeout_s)
-        self._arrived: list[Block] = []
-        self._pending: set[CID] = set()
+        self._backlog = Backlog()
         self._searches: set[asyncio.Task[None]] = set()
         self._has_news = asyncio.Event()
 
@@ -261,7 +285,7 @@ class Fetch:
         traceback: TracebackType | None,
     ) -> None:
         self.stop_seeking()
-        self._session.abandon(self._pending)
+        self._session.abandon(self._backlog.wanted)
         self._flush()
         self._bitswap.end_fetch(self)
 
@@ -275,6 +299,9 @@ class Fetch:
         count = 0
         for peer in peers:
             if self._bitswap.learn(peer):
+                if self._session.dropped.get(peer.peer_id) == PeerUnreachable.code:
+                    # Whoever told of it before may have made its address up.
+                    self._session.readmit(peer.peer_id)
                 count += self._session.add_peer(peer.peer_id, _now_s())
         self._flush()
         return count
@@ -293,9 +320,7 @@ class Fetch:
 
     def want(self, cids: Iterable[CID], *, are_last: bool = False) -> None:
         """Ask for these blocks, the first ones most; `are_last` if there may be no more."""
-        wanted = tuple(cids)
-        self._pending.update(wanted)
-        self._session.want(wanted, _now_s(), are_last=are_last)
+        self._session.want(self._backlog.want(cids), _now_s(), are_last=are_last)
         self._flush()
 
     async def receive(self) -> list[Block]:
@@ -304,7 +329,9 @@ class Fetch:
         Raises `BlockUnavailable` once no peer is left to be asked for one of the wants; it
         remains wanted, so that more peers can be added or sought.
         """
-        while not self._arrived:
+        while not self._backlog.has_arrived:
+            if put_off := self._backlog.want():
+                self._session.want(put_off, _now_s())
             self._session.expire(_now_s())
             self._flush()
             hopeless = self._session.hopeless()
@@ -317,13 +344,12 @@ class Fetch:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(deadline_s):
                     await self._has_news.wait()
-        arrived, self._arrived = self._arrived, []
-        self._pending.difference_update(block.cid for block in arrived)
-        return arrived
+        return self._backlog.take()
 
     def hear(self, peer_id: PeerId, message: Message) -> None:
         """Take what a peer says."""
-        self._arrived += self._session.receive(peer_id, message, _now_s())
+        arrived = self._session.receive(peer_id, message, _now_s())
+        self._session.abandon(self._backlog.add(arrived))
         self._has_news.set()
         self._flush()
 

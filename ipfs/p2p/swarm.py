@@ -237,17 +237,25 @@ class Swarm:
         raise PeerUnreachable(peer_id, answers)
 
     async def _dial(self, peer_id: PeerId) -> dict[Multiaddr, str]:
-        """Dial the peer's addresses; return what each that failed answered."""
-        addresses = self._store.addresses(peer_id)
+        """Dial the peer's addresses, also those told meanwhile; return what each answered."""
         if peer_id == self.peer_id:
-            return dict.fromkeys(addresses, "that is ourselves")
-        answers = {a: "not an address that we dial" for a in addresses if not is_dialable(a)}
-        dialable = [a for a in addresses if is_dialable(a)]
-        return answers | await dial_first(
-            dialable[: self._limits.addresses_per_dial_max],
-            lambda address: self._attempt(peer_id, address),
-            stagger_seconds=self._limits.dial_stagger_seconds,
-        )
+            return dict.fromkeys(self._store.addresses(peer_id), "that is ourselves")
+        answers: dict[Multiaddr, str] = {}
+        tried: set[Multiaddr] = set()
+        while not self._roster.usable(peer_id):
+            known = self._store.addresses(peer_id)
+            answers |= {it: "not an address that we dial" for it in known if not is_dialable(it)}
+            untried = [it for it in known if is_dialable(it) and it not in tried]
+            if not untried:
+                break
+            now = untried[: self._limits.addresses_per_dial_max]
+            tried.update(now)
+            answers |= await dial_first(
+                now,
+                lambda address: self._attempt(peer_id, address),
+                stagger_seconds=self._limits.dial_stagger_seconds,
+            )
+        return answers
 
     async def _redial(self, peer_id: PeerId) -> None:
         """Be connected again, so that the peer can reach us where it cannot dial us."""

@@ -35,6 +35,7 @@ from tests.support.bitswap import (
     says_have,
     silent,
     tree,
+    until,
     where,
 )
 
@@ -70,7 +71,9 @@ class Signposts:
     async def provide(self, cid: CID) -> int:
         return 0
 
-    async def find_providers(self, cid: CID, *, count_max: int | None = None) -> AsyncIterator[PeerAddress]:
+    async def find_providers(
+        self, cid: CID, *, count_max: int | None = None
+    ) -> AsyncIterator[PeerAddress]:
         self.sought.append(cid)
         for peer in self._providers.get(cid, [])[:count_max]:
             yield peer
@@ -501,3 +504,24 @@ async def test_a_store_that_fails_fails_the_fetch_and_not_the_node() -> None:
             await fetch(bitswap, block.cid, [where(provider)])
         got = await bitswap.get(block.cid, [where(provider)], idle_timeout_s=5)
         assert got == block
+
+
+async def test_a_peer_told_at_a_false_address_is_asked_once_its_true_one_is_told() -> None:
+    blocks = tree(3)
+    async with (
+        MemoryNetwork() as network,
+        node(network, blocks) as (provider, _, _),
+        node(network) as (_, bitswap, _),
+    ):
+        nowhere = PeerAddress(provider.peer_id, network.add_host().addresses)
+        with bitswap.fetch(idle_timeout_s=30) as fetching:
+
+            async def told() -> AsyncIterator[PeerAddress]:
+                yield nowhere
+                await until(lambda: provider.peer_id in fetching.dropped)
+                yield where(provider)
+
+            fetching.want([blocks[0].cid])
+            fetching.seek(told())
+            assert await fetching.receive() == [blocks[0]]
+            assert fetching.dropped == {}

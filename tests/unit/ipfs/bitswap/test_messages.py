@@ -142,10 +142,26 @@ def test_what_is_said_of_a_block_of_an_unknown_hash_costs_nothing_else() -> None
     assert [presence.cid for presence in message.presences] == [HELLO.cid]
 
 
-def test_a_hundred_thousand_wants_are_read_as_far_as_anybody_would_remember() -> None:
+def test_a_wantlist_is_read_to_its_end_however_long_and_how_it_ends_counts() -> None:
     entry = protobuf.encode_bytes_field(1, protobuf.encode_bytes_field(1, HELLO.cid.encode()))
-    message = Message.decode(protobuf.encode_bytes_field(1, entry * 100_000))
-    assert len(message.wants) == WANTS_PER_MESSAGE_MAX
+    last = _entry_of(Want(HELLO.cid, cancel=True))
+    wantlist = entry * 50_000 + last + protobuf.encode_varint_field(2, 1)
+    message = Message.decode(protobuf.encode_bytes_field(1, wantlist))
+    assert message.full
+    assert len(message.wants) == 50_001
+    assert message.wants[-1].cancel
+
+    too_long = b"\x0a\x00" * (WANTS_PER_MESSAGE_MAX + 1)
+    in_two = protobuf.encode_bytes_field(1, too_long[:-4])
+    for flood in (protobuf.encode_bytes_field(1, too_long), in_two * 2):
+        with pytest.raises(LimitExceeded):
+            Message.decode(flood)
+
+
+def _entry_of(want: Want) -> bytes:
+    [(_, _, wantlist)] = protobuf.fields(Message(wants=(want,)).encode())
+    assert isinstance(wantlist, bytes)
+    return wantlist
 
 
 def test_a_long_wantlist_is_read_in_parts_that_say_the_same() -> None:

@@ -320,3 +320,22 @@ async def test_an_address_that_is_taken_or_of_another_kind_is_not_listened_on() 
         await Swarm(
             Identity.generate(), listen=[Multiaddr.parse("/ip4/127.0.0.1/udp/0/quic-v1")]
         ).__aenter__()
+
+
+async def test_an_address_that_is_told_while_another_is_dialled_is_dialled_too() -> None:
+    """The first may have been made up by somebody who wants the peer not to be found."""
+    limits = NetworkLimits(handshake_seconds=0.3)
+    hole = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+    nowhere = Multiaddr.tcp(TcpEndpoint(*hole.sockets[0].getsockname()))
+    async with (
+        Swarm(Identity.generate(), limits=limits) as alice,
+        Swarm(Identity.generate(), listen=[LOOPBACK]) as bob,
+    ):
+        dialling = asyncio.create_task(alice.connect(PeerAddress(bob.peer_id, (nowhere,))))
+        async with asyncio.timeout(10):
+            while not alice._roster.connections:
+                await asyncio.to_thread(int)
+        alice.add_addresses(at(bob))
+        await dialling
+        assert alice.connected_peers() == (bob.peer_id,)
+    hole.close()
