@@ -5,6 +5,7 @@ import itertools
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from random import Random
 
 from ipfs.p2p.multiaddr import Multiaddr, TcpEndpoint
 
@@ -16,11 +17,14 @@ class Fate:
     bytes_max:    it is cut once so much has gone through; None lets it live
     piece_bytes:  what is passed on at a time
     delay_s:      how long each piece takes, each way
+    lost_share:   of the pieces; a lost one takes `again_s` longer, as TCP says it again
     """
 
     bytes_max: int | None = None
     piece_bytes: int = 1 << 16
     delay_s: float = 0.0
+    lost_share: float = 0.0
+    again_s: float = 0.0
 
 
 class Proxy:
@@ -30,8 +34,20 @@ class Proxy:
         self._target = target
         self._fates = itertools.cycle(fates)
         self._writers: set[asyncio.StreamWriter] = set()
+        self._random = Random(0)
+        self._is_whole = asyncio.Event()
+        self._is_whole.set()
         self.connections_count = 0
         self.cut_count = 0
+        self.lost_count = 0
+
+    def part(self) -> None:
+        """Let nothing through; nobody is told, as when a cable is pulled."""
+        self._is_whole.clear()
+
+    def heal(self) -> None:
+        """Let everything through again, what was held up first."""
+        self._is_whole.set()
 
     async def pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections_count += 1
@@ -68,8 +84,11 @@ class Proxy:
             if not budget.take(len(data)):
                 self.cut_count += 1
                 raise ConnectionResetError
-            if fate.delay_s:
-                await _pass(fate.delay_s)
+            is_lost = self._random.random() < fate.lost_share
+            self.lost_count += is_lost
+            if delay_s := fate.delay_s + is_lost * fate.again_s:
+                await _pass(delay_s)
+            await self._is_whole.wait()
             writer.write(data)
             await writer.drain()
         writer.write_eof()

@@ -230,6 +230,18 @@ async def test_a_client_that_moved_is_fetched_from_where_it_asks_from(tmp_path: 
             await place.until(lambda node: bool(node.facts.deals))
 
 
+async def test_a_partition_that_heals_in_time_costs_no_deal(tmp_path: Path) -> None:
+    async with town(tmp_path) as place, client_of(place) as client:
+        provider = await place.start()
+        proposal = await client.propose(provider, client.add_dag(b"parted" * 50))
+        assert isinstance(await client.negotiate(provider, proposal), Accept)
+        place.network.take_down(client.host.peer_id)
+        await client.reserve(proposal)
+        await place.until(lambda node: bool(node.facts.promises))
+        place.network.bring_up(client.host.peer_id)
+        await place.until(lambda node: bool(node.facts.deals))
+
+
 async def test_a_client_that_vanishes_is_given_up_in_time(tmp_path: Path) -> None:
     async with town(tmp_path) as place, client_of(place) as client:
         provider = await place.start()
