@@ -17,13 +17,22 @@ from litestar import Litestar
 HEADER_MILLISECONDS: Final = 5_000
 """A connection that has not sent its headers by then is cut."""
 
+BODY_SECONDS_MAX: Final = 60.0
+"""A body that has not come by then is taken for one that never will, however it trickles."""
+
 STOP_SECONDS: Final = 2.0
 _BACKLOG: Final = 1_024
 
 
 @asynccontextmanager
 async def serving(
-    app: Litestar, *, host: str, port: int, allowed_hosts: Collection[str] = ()
+    app: Litestar,
+    *,
+    host: str,
+    port: int,
+    allowed_hosts: Collection[str] = (),
+    header_milliseconds: int = HEADER_MILLISECONDS,
+    body_seconds_max: float = BODY_SECONDS_MAX,
 ) -> AsyncIterator[str]:
     """Serve the app while the context is open; gives the URL it is reached at.
 
@@ -35,8 +44,8 @@ async def serving(
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
     bound_port = listener.getsockname()[1]
-    guarded = _Guarded(app, frozenset((host, *allowed_hosts)))
-    server = _Embedded(guarded, listener)
+    guarded = _Guarded(app, frozenset((host, *allowed_hosts)), body_seconds_max)
+    server = _Embedded(guarded, listener, header_milliseconds)
     task = asyncio.create_task(server.serve())
     try:
         yield f"http://[{host}]:{bound_port}" if ":" in host else f"http://{host}:{bound_port}"
@@ -53,7 +62,7 @@ class _Embedded(Server):
 
     _shd: Any  # declared as None, though it holds a socket
 
-    def __init__(self, app: "_Guarded", listener: socket.socket) -> None:
+    def __init__(self, app: "_Guarded", listener: socket.socket, header_milliseconds: int) -> None:
         super().__init__(
             app,
             interface=Interfaces.ASGINL,
@@ -61,7 +70,7 @@ class _Embedded(Server):
             websockets=False,
             backlog=_BACKLOG,
             log_enabled=False,
-            http1_settings=HTTP1Settings(header_read_timeout=HEADER_MILLISECONDS),
+            http1_settings=HTTP1Settings(header_read_timeout=header_milliseconds),
         )
         self._listener = listener
 
@@ -72,14 +81,15 @@ class _Embedded(Server):
 
 
 class _Guarded:
-    """The app, for known `Host` headers only; knows what is under way, to end it.
+    """The app, for known `Host` headers and bodies that come; knows what is under way, to end it.
 
     A page from elsewhere can point a name of its own at 127.0.0.1 (DNS rebinding); its requests
     then carry that name, which is nobody's here.
     """
 
-    def __init__(self, app: Litestar, names: Collection[str]) -> None:
+    def __init__(self, app: Litestar, names: Collection[str], body_seconds_max: float) -> None:
         self._app = app
+        self._body_seconds_max = body_seconds_max
         self._names = {name.lower() for name in names} | {"localhost"}
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -89,11 +99,29 @@ class _Guarded:
         self._tasks.add(task)
         try:
             if self._is_known(dict(scope["headers"]).get(b"host", b"").decode("latin-1")):
-                await self._app(scope, receive, send)
+                await self._app(scope, self._in_time(receive), send)
             else:
                 await _refuse_host(send)
         finally:
             self._tasks.discard(task)
+
+    def _in_time(self, receive: Any) -> Any:
+        """Return what hears the body, and takes one that trickles for a client that has gone."""
+        now = asyncio.get_running_loop().time
+        deadline: float | None = now() + self._body_seconds_max
+
+        async def hear() -> Any:
+            nonlocal deadline
+            try:
+                async with asyncio.timeout_at(deadline):
+                    message = await receive()
+            except TimeoutError:
+                return {"type": "http.disconnect"}
+            if not message.get("more_body", False):
+                deadline = None
+            return message
+
+        return hear
 
     def cancel_all(self) -> None:
         """Cancel the requests under way."""
