@@ -15,6 +15,7 @@ from market.messages import RejectCode
 from proofs.parameters import ProofType
 from proofs.registry import parameters_of
 from provider.promise import Promise, SectorPlan
+from provider.sealing_plan import SealingPlan
 
 START_AHEAD_PERIODS_MAX: Final = 7
 """Space is not kept free for deals that start later than this, sealing time aside."""
@@ -71,21 +72,14 @@ def sector_bytes(proof_type: ProofType) -> int:
     return 2 * parameters_of(proof_type).sector_size_bytes
 
 
-def sealing_bytes(proof_type: ProofType) -> int:
-    """Return what a sector takes besides while it is sealed: pieces, data, two trees, labels."""
-    parameters = parameters_of(proof_type)
-    return (6 + parameters.layers) * parameters.sector_size_bytes
-
-
 def capacity_left(
     promises: Sequence[Promise],
     plans: Sequence[SectorPlan],
     *,
     published: Collection[CID],
-    proof_type: ProofType,
+    sealing: SealingPlan,
     limit_bytes: int,
     disk_free_bytes: int,
-    sealing_workers: int,
     free_atto: int,
     fetches_open_max: int,
 ) -> Capacity:
@@ -100,10 +94,9 @@ def capacity_left(
     used_bytes = unsealed_bytes + sum(sector_bytes(plan.proof_type) for plan in plans)
     # Promises may come to share a sector; until they do each counts for one of its own.
     sectors_to_come = sum(promise.proposal_cid not in planned for promise in promises)
-    coming_bytes = sectors_to_come * sector_bytes(proof_type)
+    coming_bytes = sectors_to_come * sector_bytes(sealing.proof_type)
     missing = [promise for promise in promises if not promise.is_received]
     missing_bytes = sum(promise.proposal.piece_size_bytes for promise in missing)
-    scratch_bytes = sealing_workers * sealing_bytes(proof_type)
     to_lock_atto = sum(
         promise.proposal.collateral_atto
         for promise in promises
@@ -113,7 +106,7 @@ def capacity_left(
         used_bytes=used_bytes,
         free_bytes=min(
             limit_bytes - used_bytes - coming_bytes,
-            disk_free_bytes - coming_bytes - missing_bytes - scratch_bytes,
+            disk_free_bytes - coming_bytes - missing_bytes - sealing.disk_bytes,
         ),
         free_atto=free_atto - to_lock_atto,
         fetches_open=len(missing),

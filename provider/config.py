@@ -112,7 +112,11 @@ class ProviderConfig(Settings):
     """How long a published piece waits for company in its sector."""
 
     sealing_workers: Count = 1
-    """Processes that seal or prove replication; each takes a core and 2 sectors of memory."""
+    """Processes that seal; each takes a core, and 2 sectors of memory for each one it seals."""
+
+    sealing_together: Literal[1, 2] | None = None
+    """Sectors that one worker seals at once, if they are there: two take less time than one after
+    the other. None: two where half of the memory and of the free disk is enough, else one."""
 
     fetches_max: Count = 4
     """Pieces that are fetched at a time."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ from provider.keys import ProviderKeys, load_keys
 from provider.node import ProviderNode
 from provider.roster import Roster
 from provider.sealing import SealingPool
+from provider.sealing_plan import SealingPlan, plan_sealing
 from provider.store import ProviderStore
 from provider.workshop import Workshop
 
@@ -99,7 +101,7 @@ async def run_provider(
     on_ready:  called once, when clients are answered and the network was told of us
 
     Waits while the ledger is down. Raises `FolderLocked`, `KeyMissing`, `KeyFileOpen`,
-    `LedgerForeign`, `OwnerUnfunded`; `OSError` if an address is taken.
+    `LedgerForeign`, `OwnerUnfunded`, `SealingNeedsMemory`; `OSError` if an address is taken.
     """
     if not __debug__:
         raise RuntimeError("holdfast does not run under -O: its asserts guard money")
@@ -109,7 +111,9 @@ async def run_provider(
             genesis = await _genesis_of(ledger, config)
             clients = DealClients()
             limit = upload_limit(config, clients)
-            async with _surroundings(folder, config, keys, ledger, limit) as (around, routing):
+            plan = await _plan(folder, config, genesis)
+            async with _surroundings(folder, config, keys, ledger, limit, plan) as opened:
+                around, routing = opened
                 node = clients.node = await open_node(config, keys, genesis, around)
                 await _run(config, node, genesis, around, routing, on_ready)
 
@@ -149,12 +153,12 @@ async def open_node(
         await reader.at((await ledger.head()).header),
         owner=owner.address,
         worker=keys.worker,
-        budget=Budget(config.capacity_bytes, config.fetches_open_max, config.sealing_workers),
+        budget=Budget(config.capacity_bytes, config.fetches_open_max, around.sealing.plan),
         turns=asyncio.Lock(),
     )
     limits = {
         FetchPiece: config.fetches_max,
-        Seal: config.sealing_workers,
+        Seal: around.sealing.plan.sectors_max,
         Mend: config.sealing_workers,
         Scrub: 1,
         ProveCommit: config.sealing_workers,
@@ -189,6 +193,17 @@ def _workshop(
     )
 
 
+async def _plan(folder: Path, config: ProviderConfig, genesis: Genesis) -> SealingPlan:
+    """Return how sectors are sealed here. Raises `SealingNeedsMemory`."""
+    return plan_sealing(
+        config.sector_kind(genesis.policy),
+        workers=config.sealing_workers,
+        together=config.sealing_together,
+        memory_bytes=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
+        disk_free_bytes=await SectorDisk(folder).free_bytes(),
+    )
+
+
 async def _genesis_of(ledger: RemoteLedger, config: ProviderConfig) -> Genesis:
     """Return where the chain began, as soon as the ledger answers."""
     async for _ in ledger.heads():
@@ -208,13 +223,14 @@ async def _surroundings(
     keys: ProviderKeys,
     ledger: Ledger,
     limit: UploadLimit | None,
+    plan: SealingPlan,
 ) -> AsyncIterator[tuple[Surroundings, Kademlia]]:
     with ExitStack() as opened:
         blocks = opened.enter_context(DiskBlockstore(folder / "blocks"))
         store = ProviderStore(f"sqlite:///{folder / 'provider.sqlite'}")
         opened.callback(store.close)
         async with (
-            SealingPool(workers_max=config.sealing_workers) as sealing,
+            SealingPool(plan) as sealing,
             Swarm(
                 keys.peer,
                 listen=[Multiaddr.parse(address) for address in config.listen],

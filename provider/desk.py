@@ -21,6 +21,7 @@ from provider.admission import Capacity, capacity_left, decide, fetch_by_epoch
 from provider.facts import Facts
 from provider.offer import is_offered
 from provider.promise import Promise, client_of
+from provider.sealing_plan import SealingPlan
 from provider.status import status_of
 from provider.workshop import Workshop
 
@@ -31,7 +32,7 @@ class Budget:
 
     capacity_bytes: int
     fetches_open_max: int
-    sealing_workers: int
+    sealing: SealingPlan
 
 
 class Desk:
@@ -128,10 +129,9 @@ class Desk:
             await self._shop.store.promises(),
             await self._shop.store.plans(),
             published=self.facts.deals.keys(),
-            proof_type=self._shop.proof_type,
+            sealing=self._budget.sealing,
             limit_bytes=self._budget.capacity_bytes,
             disk_free_bytes=await self._shop.disk.free_bytes(),
-            sealing_workers=self._budget.sealing_workers,
             free_atto=free_atto,
             fetches_open_max=self._budget.fetches_open_max,
         )

@@ -53,10 +53,12 @@ from provider.disk import SectorDisk
 from provider.keys import create_keys
 from provider.node import ProviderNode
 from provider.sealing import SealingPool
+from provider.sealing_plan import SealingPlan
 from provider.store import ProviderStore
 
 T = TypeVar("T")
 SMALL = ProofType.SDR_2KIB
+ONE_AT_A_TIME = SealingPlan(SMALL, workers=1, together=1)
 PRICE = Atto(10**12)
 TICKS = 20
 """Turns of the event loop in which whoever a block wakes up has begun to act on it."""
@@ -410,7 +412,7 @@ class Client:
 @asynccontextmanager
 async def town(folder: Path) -> AsyncIterator[Town]:
     """Return a town in which nobody lives yet."""
-    async with MemoryNetwork() as network, SealingPool(workers_max=1) as sealing:
+    async with MemoryNetwork() as network, SealingPool(ONE_AT_A_TIME) as sealing:
         place = Town(folder, network, sealing)
         async with place.running:
             yield place

@@ -44,10 +44,12 @@ from provider.disk import SectorDisk
 from provider.keys import ProviderKeys, create_keys, load_keys
 from provider.node import ProviderNode
 from provider.sealing import SealingPool
+from provider.sealing_plan import SealingPlan
 from provider.store import ProviderStore
 
 T = TypeVar("T")
 SMALL = ProofType.SDR_2KIB
+ONE_AT_A_TIME = SealingPlan(SMALL, workers=1, together=1)
 CLIENT_IDENTITY = Identity.from_seed(b"client".ljust(32, b"\0"))
 
 
@@ -268,7 +270,7 @@ async def _end(task: "asyncio.Task[None]") -> None:
 @asynccontextmanager
 async def town(folder: Path, policy: Policy = DEV) -> AsyncIterator[Town]:
     """Return a town whose provider is not started yet."""
-    async with MemoryNetwork() as network, SealingPool(workers_max=1) as sealing:
+    async with MemoryNetwork() as network, SealingPool(ONE_AT_A_TIME) as sealing:
         place = Town(folder, network, policy)
         place.sealing = sealing
         try:

@@ -10,12 +10,13 @@ from proofs.parameters import ProofType
 from proofs.registry import parameters_of
 from provider.disk import StagedSector
 from provider.sealing import SealingFailed, SealingPool
+from provider.sealing_plan import SealingPlan
 
 
 async def main() -> None:
     """Keep a worker waiting for a second job."""
     nowhere = StagedSector((), Path("absent/data"), Path("absent/replica"))
-    async with SealingPool(workers_max=1) as pool:
+    async with SealingPool(SealingPlan(ProofType.SDR_2KIB, workers=1, together=1)) as pool:
         with contextlib.suppress(SealingFailed):
             small = parameters_of(ProofType.SDR_2KIB)
             await pool.seal(SectorNumber(0), small, bytes(32), nowhere)

@@ -17,9 +17,9 @@ from provider.admission import (
     capacity_left,
     decide,
     fetch_by_epoch,
-    sealing_bytes,
     sector_bytes,
 )
+from provider.sealing_plan import SealingNeedsMemory, SealingPlan, plan_sealing
 from tests.support.market import ask, deal_proposal
 from tests.support.provider_facts import RULE, SEALING_EPOCHS, plan, promise
 
@@ -158,17 +158,16 @@ def test_an_accepted_piece_may_come_while_it_can_still_be_published_and_sealed()
 
 def test_what_was_promised_is_not_promised_again() -> None:
     waiting, received, sealed = promise(0), promise(1, is_received=True), promise(2)
-    planned = plan(sealed)
+    planned, sealing = plan(sealed), SealingPlan(ProofType.SDR_8MIB, workers=1, together=1)
 
     def left(limit_bytes: int, disk_free_bytes: int) -> Capacity:
         return capacity_left(
             (waiting, received, sealed.evolve(is_received=True)),
             (planned,),
             published={sealed.proposal_cid},
-            proof_type=ProofType.SDR_8MIB,
+            sealing=sealing,
             limit_bytes=limit_bytes,
             disk_free_bytes=disk_free_bytes,
-            sealing_workers=1,
             free_atto=10**19,
             fetches_open_max=4,
         )
@@ -181,8 +180,65 @@ def test_what_was_promised_is_not_promised_again() -> None:
     assert by_limit.free_atto == 10**19 - 2 * 10**18
     assert by_limit.fetches_open == 1
     by_disk = left(limit_bytes=10**12, disk_free_bytes=10**9)
-    scratch = sealing_bytes(ProofType.SDR_8MIB)
-    assert by_disk.free_bytes == 10**9 - 2 * sector - piece - scratch
+    assert by_disk.free_bytes == 10**9 - 2 * sector - piece - sealing.disk_bytes
+
+
+def test_sealing_takes_what_its_plan_says() -> None:
+    size_bytes = 8 << 20
+    one = SealingPlan(ProofType.SDR_8MIB, workers=1, together=1)
+    pairs = SealingPlan(ProofType.SDR_8MIB, workers=3, together=2)
+    besides_bytes = 256 << 20
+    assert (one.sectors_max, pairs.sectors_max) == (1, 12), "as many wait as are sealed in pairs"
+    assert one.memory_bytes == 2 * size_bytes + besides_bytes
+    assert pairs.memory_bytes == 3 * (4 * size_bytes + besides_bytes)
+    # 2 layers, 2 trees of twice the size, pieces and data; of 6 more only the pieces.
+    assert one.disk_bytes == 8 * size_bytes
+    assert pairs.disk_bytes == (6 * 8 + 6) * size_bytes
+
+
+@pytest.mark.parametrize(
+    ("memory_gib", "disk_gib", "workers", "together"),
+    [
+        (5, 40, 1, 2),
+        (4, 40, 1, 1),
+        (5, 30, 1, 1),
+        (5, 40, 2, 1),
+        (10, 80, 2, 2),
+        (1.25, 1, 1, 1),
+    ],
+)
+def test_sectors_are_sealed_in_pairs_where_there_is_room(
+    memory_gib: float, disk_gib: float, workers: int, together: int
+) -> None:
+    found = plan_sealing(
+        ProofType.SDR_512MIB,
+        workers=workers,
+        together=None,
+        memory_bytes=int(memory_gib * 2**30),
+        disk_free_bytes=int(disk_gib * 2**30),
+    )
+    assert found == SealingPlan(ProofType.SDR_512MIB, workers, together)
+
+
+@pytest.mark.parametrize(
+    ("workers", "together", "memory_bytes"),
+    [(1, None, (5 << 28) - 1), (1, 2, (9 << 28) - 1), (2, 1, (10 << 28) - 1)],
+)
+def test_what_the_memory_is_too_small_for_is_refused_before_any_deal(
+    workers: int, together: int | None, memory_bytes: int
+) -> None:
+    def plan_with(memory_bytes: int) -> SealingPlan:
+        return plan_sealing(
+            ProofType.SDR_512MIB,
+            workers=workers,
+            together=together,
+            memory_bytes=memory_bytes,
+            disk_free_bytes=1 << 40,
+        )
+
+    with pytest.raises(SealingNeedsMemory, match="sealing_workers"):
+        plan_with(memory_bytes)
+    assert plan_with(memory_bytes + 1).memory_bytes == memory_bytes + 1
 
 
 def test_whoever_could_not_pay_the_price_takes_nobodys_place() -> None:
