@@ -26,6 +26,7 @@ HELP: Final = (
 _BY_CODE: Final[Mapping[str, int]] = {
     "usage": USAGE,
     "config-invalid": USAGE,
+    "sealing-needs-memory": USAGE,
     "not-found": NOT_FOUND,
     "block-not-found": NOT_FOUND,
     "no-such-entry": NOT_FOUND,

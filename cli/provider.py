@@ -1,6 +1,9 @@
 """`holdfast provider`: sell disk."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import asdict
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -9,9 +12,19 @@ import typer
 from cli.clock import Clock
 from cli.home import Home
 from cli.render import HomeOption, JsonFlag, LedgerOption, Output, finish, progress, table
-from cli.words import Unreadable, format_bytes, parse_bytes, parse_tokens, parse_url
+from cli.words import (
+    Unreadable,
+    format_bytes,
+    format_epochs,
+    parse_bytes,
+    parse_cid,
+    parse_tokens,
+    parse_url,
+)
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from provider.config import ProviderConfig
 
 app = typer.Typer(help="Provide storage: set up, run, look.", no_args_is_help=True)
@@ -221,6 +234,80 @@ def scrub(
         )
 
     finish(as_json, work)
+
+
+@app.command()
+def unseal(
+    cid: Annotated[str, typer.Argument(help="Of the data, its piece or its deal's proposal.")],
+    out_path: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="Where to write it. Default: CID.car."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+    home: HomeOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Get a piece back out of its sealed sector, as a CAR, when its blocks are gone.
+
+    It takes most of the time that sealing took: you are told how long before it begins. Runs
+    beside the provider or without it; interrupted, it begins anew.
+    """
+
+    async def work(out: Output) -> None:
+        from provider.disk import SectorDisk
+        from provider.sealing import SealingPool
+        from provider.sealing_plan import SealingPlan
+        from provider.store import ProviderStore
+        from provider.unsealing import cost_of, find_piece, unseal_piece
+
+        wanted, folder = parse_cid(cid), Home.find(home).folder("provider")
+        target = out_path or Path(f"{wanted}.car")
+        database = folder / "provider.sqlite"
+        if not database.exists():
+            raise FileNotFoundError(database)
+        with closing(ProviderStore(f"sqlite:///{database}")) as store:
+            piece = await find_piece(store, wanted)
+        cost = cost_of(piece)
+        out.event(
+            "cost",
+            f"Sector {piece.number}, {piece.parameters.proof_type}: {cost.labels} labels, at least "
+            f"{format_epochs(ceil(cost.seconds_min), epoch_seconds=1)} on this machine; up to "
+            f"{format_bytes(cost.memory_bytes)} of memory and {format_bytes(cost.disk_bytes)} of "
+            "disk.",
+            sector=piece.number,
+            **asdict(cost),
+        )
+        if not (yes or as_json):
+            typer.confirm("Unseal it?", abort=True, err=True)
+        plan = SealingPlan(piece.parameters.proof_type, workers=1, together=1)
+        async with SealingPool(plan) as pool:
+            with progress(as_json) as bars:
+                report = _bar(bars, "unsealing", cost.labels)
+                await unseal_piece(piece, SectorDisk(folder), pool, target, report)
+        size_bytes = target.stat().st_size
+        out.result(
+            f"{target}: {format_bytes(size_bytes)}, the piece that was sealed",
+            path=target,
+            size_bytes=size_bytes,
+            sector=piece.number,
+        )
+
+    finish(as_json, work)
+
+
+def _bar(bars: "Progress | None", name: str, total: int) -> Callable[[str, int, int], None]:
+    """Return what moves a bar through the stages of a work, each of which counts from zero."""
+    task = bars.add_task(name, total=total) if bars else None
+    now = ("", 0)
+
+    def report(stage: str, done: int, _: int) -> None:
+        nonlocal now
+        more = done - now[1] if stage == now[0] else done
+        now = (stage, done)
+        if bars and task is not None:
+            bars.update(task, advance=more, description=stage)
+
+    return report
 
 
 class SectorsDamaged(Exception):

@@ -56,7 +56,7 @@ class ProviderStore:
     url:  a SQLAlchemy URL; an empty database gets its tables
 
     Raises `OtherSchema` for a database that another version made.
-    One process at a time: the daemon's lock on its folder sees to that.
+    One process at a time changes it: the daemon's lock on its folder sees to that.
     """
 
     def __init__(self, url: str) -> None:
