@@ -23,6 +23,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from benchmarks.import_ import touch_memory
 from ipfs.bitswap.stream import Bitswap
 from ipfs.cid import CID
 from ipfs.disk import DiskBlockstore
@@ -159,6 +160,7 @@ class Rounds:
     def _new_file(self) -> Path:
         path = self._folder / "file"
         (self._folder / "out").unlink(missing_ok=True)
+        touch_memory(self._folder, 4 * self._mib)
         path.write_bytes(b"".join(self._random.randbytes(MIB) for _ in range(self._mib)))
         return path
 

@@ -145,8 +145,11 @@ async def _meet_stored(exchange: Exchange, walk: "_Walk") -> list[CID]:
     cids = walk.take_next()
     if not cids:
         return []
-    leaves = await exchange.sizes_bytes(cid for cid in cids if cid.codec == Codec.RAW)
-    nodes = await exchange.load(cid for cid in cids if cid.codec != Codec.RAW)
+    raw = [cid for cid in cids if cid.codec == Codec.RAW]
+    linked = [cid for cid in cids if cid.codec != Codec.RAW]
+    # To ask the store wakes a thread, which costs as much as the answer.
+    leaves = await exchange.sizes_bytes(raw) if raw else {}
+    nodes = await exchange.load(linked) if linked else []
     walk.pass_by(leaves)
     walk.receive(nodes)
     present = leaves.keys() | {block.cid for block in nodes}

@@ -1,7 +1,7 @@
 """The protobuf wire format, as little of it as IPFS uses; each message keeps its own strictness."""
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, TypeVar
 
 from ipfs import varint
 from ipfs.errors import LimitExceeded, MalformedBytes
@@ -13,6 +13,8 @@ FIXED32: Final = 5
 
 _FIXED_BYTES: Final = {FIXED64: 8, FIXED32: 4}
 _UINT64_BYTES_MAX: Final = 10
+
+_Raw = TypeVar("_Raw", bytes, memoryview)
 
 
 def encode_varint_field(number: int, value: int) -> bytes:
@@ -37,10 +39,11 @@ def encode_bytes_head(number: int, size_bytes: int) -> bytes:
     return varint.encode(number << 3 | BYTES) + varint.encode(size_bytes)
 
 
-def fields(data: bytes) -> Iterator[tuple[int, int, int | bytes]]:
+def fields(data: _Raw) -> Iterator[tuple[int, int, int | _Raw]]:
     """Yield (field number, wire type, value) in the order of the bytes.
 
-    The value is an int for VARINT, else the raw bytes. Raises `MalformedBytes`; groups are refused.
+    The value is an int for VARINT, else the raw bytes: a view of them if `data` is one. Raises
+    `MalformedBytes`; groups are refused.
     """
     position = 0
     while position < len(data):
@@ -74,7 +77,7 @@ class FieldReader:
         self._fields_max = fields_max
         self._count = 0
 
-    def fields(self, data: bytes) -> Iterator[tuple[int, int | bytes]]:
+    def fields(self, data: _Raw) -> Iterator[tuple[int, int | _Raw]]:
         """Yield (field number, value) as `fields` does. Raises `LimitExceeded` too."""
         for number, _, value in fields(data):
             self._count += 1
@@ -105,14 +108,21 @@ def take_uint64(data: bytes, position: int) -> tuple[int, int]:
     return value, end
 
 
-def expect_bytes(value: int | bytes, what: str) -> bytes:
-    """Return a field's value where bytes are due. Raises `MalformedBytes`."""
-    if isinstance(value, bytes):
-        return value
-    raise MalformedBytes(what, "a number where bytes are due")
+def expect_bytes(value: int | bytes | memoryview, what: str) -> bytes:
+    """Return a field's value, a view's copied, where bytes are due. Raises `MalformedBytes`."""
+    if isinstance(value, int):
+        raise MalformedBytes(what, "a number where bytes are due")
+    return bytes(value)
 
 
-def expect_int(value: int | bytes, what: str) -> int:
+def expect_raw(value: int | _Raw, what: str) -> _Raw:
+    """Return a field's value as it is, where bytes are due. Raises `MalformedBytes`."""
+    if isinstance(value, int):
+        raise MalformedBytes(what, "a number where bytes are due")
+    return value
+
+
+def expect_int(value: int | bytes | memoryview, what: str) -> int:
     """Return a field's value where a number is due. Raises `MalformedBytes`."""
     if isinstance(value, int):
         return value
@@ -129,7 +139,7 @@ def _encode_uint64(value: int) -> bytes:
     return bytes(out)
 
 
-def _decode_uint64(data: bytes, position: int) -> tuple[int, int]:
+def _decode_uint64(data: bytes | memoryview, position: int) -> tuple[int, int]:
     value = 0
     for index in range(_UINT64_BYTES_MAX):
         if position + index >= len(data):

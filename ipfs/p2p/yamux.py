@@ -192,9 +192,16 @@ class YamuxSession:
         self._reply_bytes = min(self._reply_bytes, self.outgoing_bytes)
         return b"".join(parts)
 
-    def receive(self, data: bytes) -> Arrivals:
+    def receive(self, *pieces: bytes) -> Arrivals:
         """Take the peer's bytes, however they are cut. Raises `YamuxFault`."""
         arrivals = Arrivals()
+        for piece in pieces:
+            self._receive(piece, arrivals)
+        if self._reply_bytes > self._limits.unsent_reply_bytes_max:
+            raise YamuxFault("asks for more answers than it reads")
+        return arrivals
+
+    def _receive(self, data: bytes, arrivals: Arrivals) -> None:
         view = memoryview(self._partial_header + data if self._partial_header else data)
         position = 0
         while position < len(view):
@@ -208,9 +215,6 @@ class YamuxSession:
                 self._take_header(_HEADER.unpack_from(view, position), arrivals)
                 position += HEADER_BYTES
         self._partial_header = bytes(view[position:])
-        if self._reply_bytes > self._limits.unsent_reply_bytes_max:
-            raise YamuxFault("asks for more answers than it reads")
-        return arrivals
 
     def _take_header(self, header: tuple[int, int, int, int, int], arrivals: Arrivals) -> None:
         version, kind, flags, stream_id, value = header
