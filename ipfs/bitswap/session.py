@@ -11,6 +11,8 @@ for what it was not heard of, and so may a lone peer.
 Towards the end, a peer with nothing left to do is asked for what the slowest owes, too; whoever
 comes second is told to leave it. DONT_HAVE moves one want on; silence, a lie or a cut connection
 drops the peer and moves on all that it was asked. A slow peer that keeps sending is not silent.
+What strangers promised and did not give is asked of twice as many after each, so that a crowd of
+them delays it by the logarithm of its size.
 
 Does no I/O and reads no clock: time is an argument.
 """
@@ -32,6 +34,9 @@ COPIES_MAX: Final = 3
 
 SPARE_REQUESTS_MAX: Final = 4
 """What a peer that has nothing left to do is asked for on top of another."""
+
+COPIES_AFTER_STALLS_MAX: Final = 64
+"""How many peers are asked for one block that strangers had promised and not given."""
 
 DONT_HAVE: Final = "dont-have"
 STALLED: Final = "stalled"
@@ -55,9 +60,13 @@ class BlockUnavailable(NetworkError):
 
 @dataclass(slots=True)
 class _Wanted:
-    """One block we want. holders: who was asked for it; the rest: what peers said of it."""
+    """One block we want. holders: who was asked for it; the rest: what peers said of it.
+
+    stalls:  peers that never gave us anything and did not give this either
+    """
 
     priority: int
+    stalls: int = 0
     holders: set[PeerId] = field(default_factory=set)
     contacted: set[PeerId] = field(default_factory=set)
     having: set[PeerId] = field(default_factory=set)
@@ -73,6 +82,7 @@ class Session:
         self._wanted: dict[CID, _Wanted] = {}
         self._open: dict[CID, _Wanted] = {}
         self._unsurveyed: dict[CID, _Wanted] = {}
+        self._doubted: dict[CID, _Wanted] = {}
         self._requests: list[tuple[PeerId, Want]] = []
         self._next_priority = PRIORITY_MAX
         self._is_ending = False
@@ -182,6 +192,7 @@ class Session:
     def _forget(self, cid: CID) -> _Wanted | None:
         self._open.pop(cid, None)
         self._unsurveyed.pop(cid, None)
+        self._doubted.pop(cid, None)
         return self._wanted.pop(cid, None)
 
     def _reopen(self, cid: CID) -> None:
@@ -195,6 +206,9 @@ class Session:
         self._requests += ((peer_id, Want(cid, cancel=True)) for cid in peer.owed)
         for cid, wanted in self._wanted.items():
             wanted.having.discard(peer_id)
+            if reason == STALLED and peer_id in wanted.holders and not peer.has_given:
+                wanted.stalls += 1
+                self._doubted[cid] = wanted
             self._release(cid, wanted, peer_id)
 
     def _hear(self, peer_id: PeerId, cid: CID, presence_type: PresenceType, now_s: float) -> None:
@@ -238,12 +252,24 @@ class Session:
             else:
                 self._ask_block(peer_id, cid, now_s)
         self._survey(now_s)
+        for cid, wanted in self._doubted.items():
+            self._hedge(cid, wanted, now_s)
         if self._is_ending and not self._open:
             for peer_id, peer in self._peers.items():
                 if peer.is_idle:
                     spare = islice(self._spare_for(peer_id, now_s), SPARE_REQUESTS_MAX)
                     for cid in dict.fromkeys(spare):
                         self._ask_block(peer_id, cid, now_s)
+
+    def _hedge(self, cid: CID, wanted: _Wanted, now_s: float) -> None:
+        """Ask more than one, as the promises of strangers were broken."""
+        copies_max = min(1 << wanted.stalls, COPIES_AFTER_STALLS_MAX)
+        for peer_id, peer in self._peers.items():
+            if len(wanted.holders) >= copies_max:
+                return
+            may_ask = peer_id not in wanted.holders and self._may_ask(peer_id, wanted)
+            if may_ask and peer.room(now_s):
+                self._ask_block(peer_id, cid, now_s)
 
     def _next_for(self, peer_id: PeerId) -> CID | None:
         """Return the open want to ask this peer for: the rarest that it has, else the first."""

@@ -111,9 +111,14 @@ class Supplier:
         return reversed(self._blocks_owed)
 
     @property
+    def has_given(self) -> bool:
+        """Whether any block came from it that it was asked for."""
+        return self._blocks_sent > 0
+
+    @property
     def is_idle(self) -> bool:
         """Whether it has given what it was asked for, and something at all."""
-        return self._blocks_sent > 0 and not self._blocks_owed
+        return self.has_given and not self._blocks_owed
 
     @property
     def owed(self) -> tuple[CID, ...]:

@@ -1,7 +1,13 @@
 import pytest
 
 from ipfs.bitswap.messages import Message, Presence, PresenceType, Want, WantType
-from ipfs.bitswap.session import COPIES_MAX, DONT_HAVE, STALLED, Session
+from ipfs.bitswap.session import (
+    COPIES_AFTER_STALLS_MAX,
+    COPIES_MAX,
+    DONT_HAVE,
+    STALLED,
+    Session,
+)
 from ipfs.bitswap.supplier import (
     PASSED_OVER_MAX,
     QUEUED_SECONDS_MAX,
@@ -285,3 +291,34 @@ def test_without_peers_there_is_no_hope(peers: tuple[PeerId, ...]) -> None:
         session.drop_peer(peer_id, "disconnected", 1)
     assert session.hopeless() == [A.cid]
     assert session.answers(A.cid) == dict.fromkeys(peers, "disconnected")
+
+
+def test_a_crowd_that_promises_and_does_not_give_costs_few_rounds() -> None:
+    liars = [peer(number) for number in range(100, 200)]
+    session = session_of(*liars, ALICE)
+    session.want([A.cid], 0, are_last=True)
+    for peer_id in (*liars, ALICE):
+        session.receive(peer_id, says(A.cid, PresenceType.HAVE), 0)
+    now_s, rounds, most = 0.0, 0, 0
+    while ALICE not in blocks_asked(session):
+        now_s, rounds = now_s + IDLE_S, rounds + 1
+        session.expire(now_s)
+        most = max(most, len(session._wanted[A.cid].holders))
+    assert rounds <= 6, "with one after the other it would be a hundred"
+    assert most <= COPIES_AFTER_STALLS_MAX
+    assert session.receive(ALICE, Message(blocks=(A,)), now_s) == [A]
+    assert not session._doubted
+
+
+def test_a_peer_that_gave_and_falls_silent_is_followed_by_one() -> None:
+    session = promising(ALICE)
+    session.want([A.cid], 0)
+    session.receive(ALICE, Message(blocks=(A,)), 0)
+    session.want([B.cid], 0)
+    for late in (BOB, CAROL):
+        session.add_peer(late, 0)
+        session.receive(late, says(leaf(9_999).cid, PresenceType.HAVE), 0)
+    session.take_requests()
+    session.expire(IDLE_S)
+    assert session.dropped == {ALICE: STALLED}
+    assert list(blocks_asked(session).values()) == [[B.cid]]
