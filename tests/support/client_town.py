@@ -458,7 +458,9 @@ class Gossip:
     async def provide(self, cid: CID) -> int:
         return 0
 
-    async def find_providers(self, cid: CID, *, count_max: int = 20) -> AsyncIterator[PeerAddress]:
+    async def find_providers(
+        self, cid: CID, *, count_max: int | None = None
+    ) -> AsyncIterator[PeerAddress]:
         for peer in self._peers:
             yield peer
 
