@@ -19,7 +19,7 @@ from random import Random
 
 from benchmarks.many_providers import LIMITS, MIB, running_node
 from ipfs.bitswap.connection import Lane
-from ipfs.bitswap.messages import WANTS_PER_MESSAGE_MAX, Message, Want
+from ipfs.bitswap.messages import Message, Want
 from ipfs.blockstore import MemoryBlockstore
 from ipfs.cid import CID, Codec
 from ipfs.exchange import fetch_dag
@@ -30,6 +30,7 @@ from ipfs.unixfs.importer import import_file
 from ipfs.unixfs.profiles import PROFILES
 
 FLOOD_ENTRIES = 1_000_000
+MESSAGE_WANTS = 2_048
 ROUNDS = 4
 MUST = 2.0
 
@@ -63,12 +64,12 @@ async def serve(count: int) -> None:
 
 
 async def flood(address: PeerAddress) -> None:
-    cids = [CID.of(Codec.RAW, n.to_bytes(4)) for n in range(WANTS_PER_MESSAGE_MAX)]
+    cids = [CID.of(Codec.RAW, n.to_bytes(4)) for n in range(MESSAGE_WANTS)]
     messages = [Message(wants=tuple(Want(cid, cancel=it) for cid in cids)) for it in (False, True)]
     async with Swarm(Identity.generate()) as host:
         await host.connect(address)
         lane = Lane(host, address.peer_id)
-        for turn in range(FLOOD_ENTRIES // WANTS_PER_MESSAGE_MAX):
+        for turn in range(FLOOD_ENTRIES // MESSAGE_WANTS):
             message = messages[turn % 2]
             await lane.send(lambda _: message)  # noqa: B023 - it is called before the next turn
             print(turn, flush=True)
