@@ -165,6 +165,15 @@ def test_the_odds_are_those_of_the_files_own_range() -> None:
     assert small.challenges_per_window == 8, "its own challenges find a small piece too"
 
 
+def test_a_fault_that_was_declared_is_told_before_its_window() -> None:
+    declared = sector(SectorState.FAULTY).evolve(declared=(Epoch(16),))
+    told = verdict([(copy(1, F), declared)], head_epoch=Epoch(10), beacon_is_drand=False)
+    assert told.safety is Safety.AT_RISK
+    assert [(one.is_declared, one.next_window_epoch) for one in told.copies] == [(True, 16)]
+    [missed] = judged(copy(1, F)).copies
+    assert not missed.is_declared
+
+
 @pytest.mark.parametrize("state", [P, COMPLETED, TERMINATED])
 def test_a_copy_that_no_window_asks_about_claims_nothing(state: DealState) -> None:
     [copied] = judged(copy(1, state)).copies
