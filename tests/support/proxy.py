@@ -40,10 +40,12 @@ class Proxy:
         self.connections_count = 0
         self.cut_count = 0
         self.lost_count = 0
+        self.parted_count = 0
 
     def part(self) -> None:
         """Let nothing through; nobody is told, as when a cable is pulled."""
         self._is_whole.clear()
+        self.parted_count += 1
 
     def heal(self) -> None:
         """Let everything through again, what was held up first."""

@@ -19,10 +19,13 @@ from ipfs.p2p.swarm import Swarm
 from ipfs.unixfs.importer import import_file
 from ipfs.unixfs.profiles import PROFILES
 from tests.support.bitswap import until
-from tests.support.proxy import Fate, proxy_to
+from tests.support.proxy import Fate, Proxy, proxy_to
 
 LOOPBACK = Multiaddr.parse("/ip4/127.0.0.1/tcp/0")
 FILE = random.Random(3).randbytes(4_000_000)
+STORE = MemoryBlockstore()
+ROOT = import_file(io.BytesIO(FILE), STORE, PROFILES["unixfs-v0-2015"]).cid
+WHOLE = set(STORE)
 LIMITS = DagLimits(blocks_max=100, bytes_max=8_000_000)
 
 
@@ -38,83 +41,73 @@ async def node(
         yield host, bitswap, store
 
 
+@asynccontextmanager
+async def provider_behind(fate: Fate) -> AsyncIterator[tuple[Swarm, Bitswap, PeerAddress, Proxy]]:
+    """Run a provider of the file that is reached through a proxy only."""
+    async with (
+        node(LOOPBACK, limits=NetworkLimits()) as (provider, served, full),
+        proxy_to(provider.addresses[0], fate) as (address, proxy),
+    ):
+        full.put(STORE.get(cid) for cid in WHOLE)
+        yield provider, served, PeerAddress(provider.peer_id, (address,)), proxy
+
+
+async def fetch(
+    bitswap: Bitswap, peer: PeerAddress, proxy: Proxy, *, parts_after: int | None = None
+) -> None:
+    """Fetch the file; the network parts, once, when so many blocks have come."""
+
+    def on_progress(block_count: int, _: int) -> None:
+        if parts_after is not None and block_count >= parts_after and not proxy.parted_count:
+            proxy.part()
+
+    await fetch_dag(
+        bitswap,
+        ROOT,
+        limits=LIMITS,
+        idle_timeout_s=60,
+        peers=[peer],
+        on_progress=on_progress,
+    )
+
+
 async def test_a_retrieval_completes_though_three_pieces_in_ten_are_lost() -> None:
     lossy = Fate(piece_bytes=8_192, lost_share=0.3, again_s=0.002)
-    limits = NetworkLimits()
     async with (
-        node(LOOPBACK, limits=limits) as (provider, _, full),
-        proxy_to(provider.addresses[0], lossy) as (address, proxy),
-        node(limits=limits) as (_, bitswap, empty),
+        provider_behind(lossy) as (_, _, peer, proxy),
+        node(limits=NetworkLimits()) as (_, bitswap, store),
     ):
-        root = import_file(io.BytesIO(FILE), full, PROFILES["unixfs-v0-2015"]).cid
-        peers = [PeerAddress(provider.peer_id, (address,))]
-        await fetch_dag(bitswap, root, limits=LIMITS, idle_timeout_s=60, peers=peers)
-        assert set(empty) == set(full)
+        await fetch(bitswap, peer, proxy)
+        assert set(store) == WHOLE
         assert proxy.lost_count > 100
 
 
 async def test_a_partition_shorter_than_patience_is_waited_for() -> None:
     async with (
-        node(LOOPBACK, limits=NetworkLimits()) as (provider, _, full),
-        proxy_to(provider.addresses[0], Fate(piece_bytes=8_192)) as (address, proxy),
-        node(limits=NetworkLimits()) as (_, bitswap, empty),
+        provider_behind(Fate(piece_bytes=8_192)) as (_, _, peer, proxy),
+        node(limits=NetworkLimits()) as (_, bitswap, store),
     ):
-        root = import_file(io.BytesIO(FILE), full, PROFILES["unixfs-v0-2015"]).cid
-        peers = [PeerAddress(provider.peer_id, (address,))]
-        parted: list[int] = []
-
-        def part_once(block_count: int, _: int) -> None:
-            if block_count >= 3 and not parted:
-                parted.append(block_count)
-                proxy.part()
-
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(
-                fetch_dag(
-                    bitswap,
-                    root,
-                    limits=LIMITS,
-                    idle_timeout_s=60,
-                    peers=peers,
-                    on_progress=part_once,
-                )
-            )
-            await until(lambda: bool(parted))
+            tasks.create_task(fetch(bitswap, peer, proxy, parts_after=3))
+            await until(lambda: proxy.parted_count == 1)
             proxy.heal()
-        assert set(empty) == set(full)
+        assert set(store) == WHOLE
         assert proxy.cut_count == 0
 
 
 async def test_after_a_partition_that_outlasts_patience_a_retrieval_resumes() -> None:
     short = NetworkLimits(keepalive_seconds=0.1, redial_seconds=(0.05,) * 3)
     async with (
-        node(LOOPBACK, limits=NetworkLimits()) as (provider, served, full),
-        proxy_to(provider.addresses[0], Fate(piece_bytes=8_192)) as (address, proxy),
-        node(limits=short) as (client, bitswap, empty),
+        provider_behind(Fate(piece_bytes=8_192)) as (provider, served, peer, proxy),
+        node(limits=short) as (client, bitswap, store),
     ):
-        root = import_file(io.BytesIO(FILE), full, PROFILES["unixfs-v0-2015"]).cid
-        peers = [PeerAddress(provider.peer_id, (address,))]
-        parted: list[int] = []
-
-        def part_once(block_count: int, _: int) -> None:
-            if block_count >= 3 and not parted:
-                parted.append(block_count)
-                proxy.part()
-
         with pytest.raises(DagUnavailable):
-            await fetch_dag(
-                bitswap,
-                root,
-                limits=LIMITS,
-                idle_timeout_s=60,
-                peers=peers,
-                on_progress=part_once,
-            )
-        had = set(empty)
-        assert parted[0] <= len(had) < len(set(full)), "what had come was kept"
+            await fetch(bitswap, peer, proxy, parts_after=3)
+        had = set(store)
+        assert 3 <= len(had) < len(WHOLE), "what had come was kept"
         proxy.heal()
         proxy.cut_all()
         await until(lambda: client.peer_id not in provider.connected_peers())
-        await fetch_dag(bitswap, root, limits=LIMITS, idle_timeout_s=60, peers=peers)
-        assert set(empty) == set(full)
-        assert served.tally(client.peer_id).blocks_sent == len(set(full)) - len(had)
+        await fetch(bitswap, peer, proxy)
+        assert set(store) == WHOLE
+        assert served.tally(client.peer_id).blocks_sent == len(WHOLE) - len(had)
