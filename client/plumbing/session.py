@@ -29,6 +29,7 @@ from ipfs.dag import walk
 from ipfs.disk import DiskBlockstore
 from ipfs.disk_reader import DiskReader
 from ipfs.exchange import DagLimits, DagUnavailable, fetch_dag
+from ipfs.gateway.gateway import NAMES_MAX
 from ipfs.host import NetworkError, PeerAddress
 from ipfs.ipns import IpnsRecord
 from ipfs.kad.stream import Kademlia, Mode
@@ -42,33 +43,24 @@ from ipfs.repository import Repository
 LIMITS: Final = DagLimits(blocks_max=1 << 24, bytes_max=1 << 42)
 """A DAG asked for by hand: four terabytes, in sixteen million blocks."""
 
-NAMES_MAX: Final = 8
-"""Names that lead to names, before one leads to content."""
-
 KEYS_NAME: Final = "keys"
 
 log = logging.getLogger(__name__)
 
 
-@contextmanager
-def open_disk(folder: Path) -> Iterator[DiskBlockstore]:
+def open_disk(folder: Path) -> DiskBlockstore:
     """Open the client's blocks to change them; one process at a time. Raises `StoreLocked`."""
-    with DiskBlockstore(folder / BLOCKS_NAME) as blocks:
-        yield blocks
+    return DiskBlockstore(folder / BLOCKS_NAME)
 
 
-@contextmanager
-def open_reader(folder: Path) -> Iterator[DiskReader]:
+def open_reader(folder: Path) -> DiskReader:
     """Open the client's blocks to read them, beside whoever changes them."""
-    with DiskReader(folder / BLOCKS_NAME) as blocks:
-        yield blocks
+    return DiskReader(folder / BLOCKS_NAME)
 
 
-@contextmanager
-def open_pins(folder: Path) -> Iterator[PinStore]:
-    """Open the client's pins to read them. Raises `PinsDamaged`."""
-    with PinStore(folder / PINS_NAME) as pins:
-        yield pins
+def open_pins(folder: Path) -> PinStore:
+    """Open the client's pins; who changes them has the blocks open too. Raises `PinsDamaged`."""
+    return PinStore(folder / PINS_NAME)
 
 
 def open_keys(folder: Path) -> Keys:

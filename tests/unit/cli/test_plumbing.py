@@ -195,3 +195,27 @@ def test_words_that_say_nothing_are_refused(words: tuple[str, ...], home: Home) 
 def test_a_name_that_could_steer_a_terminal_is_made_visible(home: Home, tmp_path: Path) -> None:
     (tmp_path / "x\x1b[2Jy").write_bytes(b"x")
     assert b"\x1b" not in home.says("add", tmp_path / "x\x1b[2Jy").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "exit_code"),
+    [
+        ("key gen mine", 1),
+        ("key gen ../mine", 2),
+        ("name publish bafkqaaa --key yours", 4),
+        ("name publish bafkqaaa --lifetime soon", 2),
+        ("name publish bafkqaaa --key mine", 7),
+        ("name resolve", 7),
+        ("name resolve example.org", 2),
+        ("cat --offline /ipns/example.org", 2),
+        ("cat bafkqaaa --peer nowhere", 2),
+    ],
+)
+def test_names_and_peers_that_lead_nowhere_are_told_apart(
+    words: str, exit_code: int, home: Home
+) -> None:
+    name = home.says("key", "gen", "mine").text
+    assert home.says(*words.split()).exit_code == exit_code
+    listed = home.says("key", "list", "--json").result["keys"]
+    assert [each["name"] for each in listed] == ["mine", "self"]
+    assert listed[0]["id"] == name
