@@ -22,6 +22,7 @@ from proofs.piece import comm_d, comm_p
 from proofs.registry import parameters_of
 from proofs.seal import seal
 from proofs.sealed import SealedCommitments
+from proofs.unseal import NodeRange
 from provider.disk import SectorDisk, StagedSector, commitment_of, free_dag
 from provider.sealing import SealingFailed, SealingPool
 from provider.sealing_plan import SealingPlan
@@ -161,6 +162,10 @@ def sealed_alone(folder: Path, number: int) -> SealedCommitments:
     return seal(LARGE, replica_of(number), staged / "data", folder / f"alone-{number}")
 
 
+def names_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
 async def test_two_that_wait_are_sealed_together(tmp_path: Path) -> None:
     async with SealingPool(PAIRS) as pool:
         queue = Queue(pool, tmp_path)
@@ -214,6 +219,28 @@ async def test_what_fails_in_a_pair_is_its_own_failure(tmp_path: Path) -> None:
         with pytest.raises(SealingFailed, match="FileNotFoundError"):
             await pool.seal(NUMBER, LARGE, REPLICA, nowhere)
         assert await good == sealed_alone(tmp_path, 1)
+
+
+async def test_unsealing_that_is_given_up_ends_and_leaves_nothing(tmp_path: Path) -> None:
+    async with SealingPool(ALONE) as pool:
+        [sealing] = await Queue(pool, tmp_path).sealing(1)
+        await sealing
+        folder = SectorDisk(tmp_path).replica_folder(SectorNumber(1))
+        begun, loop = asyncio.Event(), asyncio.get_running_loop()
+
+        def report(*_: object) -> None:
+            loop.call_soon_threadsafe(begun.set)
+
+        nodes, target = NodeRange(0, LARGE.node_count), tmp_path / "unsealed"
+        unsealing = asyncio.create_task(
+            pool.unseal(LARGE, folder, nodes, LARGE.payload_bytes, target, report)
+        )
+        await begun.wait()
+        unsealing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await unsealing
+        assert not multiprocessing.active_children()
+    assert names_in(tmp_path) == {"sectors"}
 
 
 async def test_freed_blocks_are_those_that_no_other_dag_shares() -> None:
