@@ -28,3 +28,17 @@ async def test_what_kubo_adds_we_get_and_what_we_provide_kubo_downloads(tmp_path
         with user.runs("ipfs", "provide", ours, "--peer", kubo.dial_address):
             await kubo.download(ours, tmp_path / "downloaded")
         assert (tmp_path / "downloaded").read_bytes() == from_us
+
+
+async def test_kubo_keeps_the_names_that_we_publish_and_tells_them(tmp_path: Path) -> None:
+    alice, bob = User(tmp_path / "alice"), User(tmp_path / "bob")
+    async with running_kubo(tmp_path) as kubo:
+        via = ("--peer", kubo.dial_address)
+
+        def story() -> None:
+            for root in ("bafkqaaa", "bafkqaaik"):
+                published = alice.says("ipfs", "name", "publish", root, *via).result
+            told = bob.says("ipfs", "name", "resolve", published["name"], *via).result
+            assert (told["value"], published["sequence"]) == ("/ipfs/bafkqaaik", 1)
+
+        await asyncio.to_thread(story)

@@ -1,0 +1,51 @@
+"""`holdfast ipfs name`: a folder that changes under a name that stays, between processes."""
+
+import asyncio
+from pathlib import Path
+
+from ipfs.kad.stream import Kademlia, Mode
+from ipfs.p2p.multiaddr import Multiaddr
+from ipfs.p2p.peer_id import Identity
+from ipfs.p2p.swarm import Swarm
+from tests.support.holdfast import User
+
+LOOPBACK = Multiaddr.parse("/ip4/127.0.0.1/tcp/0")
+
+
+async def test_a_name_leads_to_the_folder_that_it_was_pointed_at_last(tmp_path: Path) -> None:
+    async with (
+        Swarm(Identity.generate(), listen=[LOOPBACK]) as server,
+        Swarm(Identity.generate(), listen=[LOOPBACK]) as forgetful,
+    ):
+        meeting_points = []
+        for host in (server, forgetful):
+            Kademlia(host, mode=Mode.SERVER)
+            meeting_points.append(f"{host.addresses[0]}/p2p/{host.peer_id}")
+        await asyncio.to_thread(story, tmp_path, *meeting_points)
+
+
+def story(folder: Path, meeting_point: str, elsewhere: str) -> None:
+    alice, bob = User(folder / "alice"), User(folder / "bob")
+    via = ("--peer", meeting_point)
+    roots = []
+    for number in (1, 2):
+        (folder / "site").mkdir(exist_ok=True)
+        (folder / "site" / "page").write_text(f"edition {number}")
+        roots.append(alice.says("ipfs", "add", str(folder / "site")).result["cid"])
+
+    name = alice.says("ipfs", "key", "gen", "site").result["id"]
+    assert name.startswith("k51")
+    for sequence, root in enumerate(roots):
+        published = alice.says("ipfs", "name", "publish", root, "--key", "site", *via).result
+        assert (published["name"], published["value"]) == (name, f"/ipfs/{root}")
+        assert published["sequence"] == sequence
+    assert bob.says("ipfs", "name", "resolve", name, *via).result["value"] == f"/ipfs/{roots[1]}"
+
+    with alice.runs("ipfs", "provide", roots[1], *via):
+        read = bob.says("ipfs", "stat", f"/ipns/{name}/page", *via).result
+        assert read["content_bytes"] == len("edition 2")
+    again = alice.says(
+        "ipfs", "name", "publish", roots[0], "--key", "site", "--peer", elsewhere, "-t", "1h"
+    ).result
+    assert again["sequence"] == 2, "its owner remembers what a network has forgotten"
+    assert again["valid_until"] < published["valid_until"]
