@@ -24,7 +24,7 @@ from litestar.plugins import OpenAPISchemaPlugin
 from litestar.typing import FieldDefinition
 from pydantic import ValidationError
 
-from chain.block import Beacon, Genesis, LedgerBlock, Receipt, SignedHeader
+from chain.block import Genesis, LedgerBlock, Receipt, SignedHeader
 from chain.deal import Deal, Reservation
 from chain.errors import LedgerError, NotFound
 from chain.explain import Explanation
@@ -39,7 +39,6 @@ from chain.units import DealId, Epoch, ProviderId
 from ipfs.cid import CID
 from ipfs.errors import MalformedBytes, PeerError
 from ipfs.record import BigNatural, Record
-from proofs.beacon import randomness
 
 BODY_SECONDS: Final = 60
 """A body that takes longer is a connection held, not a proof sent."""
@@ -158,13 +157,10 @@ class ChainController(Controller):
         """Return an epoch's block."""
         return await ledger.block(Epoch(int(epoch)))
 
-    @get("/beacons/{epoch:str}")
-    async def beacon(self, epoch: PathNumber, ledger: NamedDependency[LocalLedger]) -> Beacon:
-        """Return the beacon of a closed epoch."""
-        header = (await ledger.header(Epoch(int(epoch)))).header
-        return Beacon(
-            epoch=header.epoch, signature=header.beacon, randomness=randomness(header.beacon)
-        )
+    @get("/headers/{epoch:str}")
+    async def header(self, epoch: PathNumber, ledger: NamedDependency[LocalLedger]) -> SignedHeader:
+        """Return the header of a closed epoch: its beacon is the epoch's randomness, signed."""
+        return await ledger.header(Epoch(int(epoch)))
 
     @get("/proofs/{cid:str}", media_type="application/octet-stream")
     async def proof(self, cid: FromPath[str], ledger: NamedDependency[LocalLedger]) -> bytes:

@@ -12,15 +12,14 @@ from chain.closing import Settled, is_after_gap, root_over, settle, tree_after
 from chain.errors import LedgerError
 from chain.invariants import violations
 from chain.merkle import StateTree
-from chain.randomness import beacon_message
+from chain.randomness import drawn_from
 from chain.store import LedgerStore, database_url
 from chain.units import Epoch
 from chain.verdicts import Answers, Question, holds
 from chain.view import Entity, Judge, MemoryLedger, Statement, Transition
 from ipfs.cid import CID
 from ipfs.errors import PeerError
-from proofs import beacon
-from proofs.bls import PublicKey
+from proofs.errors import ProofRejected
 
 
 class History(Protocol):
@@ -159,7 +158,6 @@ class _Replay:
     def __init__(self, history: History, genesis: Genesis) -> None:
         self._history = history
         self._genesis = genesis
-        self._beacon_key = PublicKey(genesis.beacon_public_key)
         self._parent: SignedHeader | None = None
         self._testimony = _Testimony(history)
         self._message_count = 0
@@ -178,7 +176,7 @@ class _Replay:
         _require(self._history.header(epoch) == block.signed_header, epoch, "two headers are kept")
         self._check_header(block.signed_header, epoch)
         self._testimony.hear(epoch, block.verdicts)
-        self._ledger.at(epoch, beacon.randomness(block.header.beacon))
+        self._ledger.at(epoch, drawn_from(block.header.beacon))
         settled = self._settle(block)
         _require(settled.messages == block.messages, epoch, "a message could not have entered")
         _require(settled.receipts == block.receipts, epoch, "a receipt says something else")
@@ -221,19 +219,18 @@ class _Replay:
 
     def _check_header(self, signed: SignedHeader, epoch: Epoch) -> None:
         header, genesis, parent = signed.header, self._genesis, self._parent
-        began = parent.header.timestamp_milliseconds if parent else genesis.timestamp_milliseconds
+        earliest = genesis.earliest_milliseconds(parent.header if parent else None)
         _require(header.chain_id == genesis.chain_id, epoch, "of another chain")
         _require(header.epoch == epoch, epoch, f"the block kept here is of epoch {header.epoch}")
         _require(
             header.parent == (parent.header.cid if parent else None), epoch, "has another parent"
         )
-        _require(header.timestamp_milliseconds >= began, epoch, "is older than its parent")
+        _require(header.timestamp_milliseconds >= earliest, epoch, "is older than its parent")
         _require(signed.is_signed_by(genesis.ledger_address), epoch, "the ledger did not sign it")
-        _require(
-            self._beacon_key.verify(beacon_message(genesis.chain_id, epoch), header.beacon),
-            epoch,
-            "the beacon is not the ledger's",
-        )
+        try:
+            genesis.verify_beacon(header)
+        except ProofRejected as error:
+            raise AuditFailed(epoch, f"the beacon is another: {error.reason}") from error
 
     def _settle(self, block: LedgerBlock) -> Settled:
         if self._parent is None:

@@ -1,20 +1,20 @@
 """Blocks: what one epoch settled, under the ledger's signature."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from chain.beacon import BeaconSignature, ChainBeacon, DrandBeacon, OwnBeacon
 from chain.keys import Address, SigningKey, is_signed_by
 from chain.messages import SignedMessage
-from chain.policy import Policy
+from chain.policy import MAIN, Policy
 from chain.sector import Node
 from chain.units import Atto, Epoch
 from ipfs.cid import CID
 from ipfs.record import Record
+from proofs.errors import ProofRejected
 
 BLOCK_SIGNATURE = "block"
-BeaconSignature = Annotated[bytes, Field(min_length=96, max_length=96)]
-BeaconKey = Annotated[bytes, Field(min_length=48, max_length=48)]
 
 
 class Allocation(Record):
@@ -31,13 +31,7 @@ class Genesis(Record):
     ledger_address: Address
     """Whose key signs the blocks; also the account that fees go to."""
 
-    beacon_public_key: BeaconKey
-    beacon_is_drand: Literal[False] = False
-    """The ledger's own key, whose operator could know challenges early.
-
-    Nothing here follows drand yet, so a genesis that claims it would be believed unchecked.
-    """
-
+    beacon: ChainBeacon
     timestamp_milliseconds: Annotated[int, Field(ge=0, le=2**53)]
     allocations: tuple[Allocation, ...] = ()
 
@@ -47,6 +41,51 @@ class Genesis(Record):
             if not address.startswith(f"{self.policy.address_prefix}1"):
                 raise ValueError(f"{address} is an address of another network")
         return self
+
+    @model_validator(mode="after")
+    def _keeps_time_with_its_beacon(self) -> Self:
+        if self.policy.name == MAIN.name and not self.beacon_is_drand:
+            raise ValueError("main takes its randomness from drand's quicknet")
+        if isinstance(self.beacon, DrandBeacon):
+            if self.policy.epoch_seconds % self.beacon.period_seconds:
+                raise ValueError("an epoch must be a number of drand's rounds")
+            if self.beacon.round_due(self.timestamp_milliseconds) is None:
+                raise ValueError("a chain that follows drand begins when a round is due")
+        return self
+
+    @property
+    def beacon_is_drand(self) -> bool:
+        """Whether nobody, not even the operator, knows a challenge early."""
+        return isinstance(self.beacon, DrandBeacon) and self.beacon.is_quicknet
+
+    def earliest_milliseconds(self, parent: "Header | None") -> int:
+        """Return the first time that a block on top of `parent` may have.
+
+        Rounds of drand are never used twice, nor quicker than the epochs that they stand for.
+        """
+        if parent is None:
+            return self.timestamp_milliseconds
+        return parent.timestamp_milliseconds + self._epoch_milliseconds_min
+
+    @property
+    def _epoch_milliseconds_min(self) -> int:
+        follows_drand = isinstance(self.beacon, DrandBeacon)
+        return self.policy.epoch_seconds * 1_000 if follows_drand else 0
+
+    def verify_beacon(self, header: "Header") -> None:
+        """Check that a header has the randomness of its epoch, or of its time.
+
+        Raises: `ProofRejected`.
+        """
+        began = self.timestamp_milliseconds + header.epoch * self._epoch_milliseconds_min
+        if header.timestamp_milliseconds < began:
+            raise ProofRejected("so many epochs have not passed since the chain began")
+        match self.beacon:
+            case OwnBeacon() as own:
+                own.verify(header.beacon, chain_id=self.chain_id, epoch=header.epoch)
+            case DrandBeacon() as drand:
+                timestamp = header.timestamp_milliseconds
+                drand.verify(header.beacon, timestamp_milliseconds=timestamp)
 
     @property
     def chain_id(self) -> str:
@@ -101,6 +140,8 @@ class Header(Record):
     timestamp_milliseconds: Annotated[int, Field(ge=0, le=2**53)]
     parent: CID | None
     beacon: BeaconSignature
+    """96 bytes by the ledger's own key, 48 of quicknet."""
+
     message_root: Node
     receipt_root: Node
     verdict_root: Node
@@ -121,14 +162,6 @@ class SignedHeader(Record):
     def is_signed_by(self, ledger: Address) -> bool:
         """Whether this ledger's key signed it."""
         return is_signed_by(ledger, BLOCK_SIGNATURE, self.header.cid.encode(), self.signature)
-
-
-class Beacon(Record):
-    """The beacon of one closed epoch: its signature, and the 32 bytes that this gives."""
-
-    epoch: Epoch
-    signature: BeaconSignature
-    randomness: bytes
 
 
 class LedgerBlock(Record):

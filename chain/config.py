@@ -4,7 +4,7 @@ import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -13,15 +13,20 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
 )
 
 from chain.amount import parse_amount
+from chain.beacon import DrandBeacon
 from chain.keys import Address
-from chain.policy import MAIN
+from chain.policy import MAIN, POLICIES
 from chain.units import Atto
 from ipfs.errors import PeerError
 from ipfs.host import PeerAddress
 from ipfs.p2p.multiaddr import Multiaddr
+from proofs.drand import QUICKNET, Scheme
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -80,13 +85,46 @@ PeerAddressText = Annotated[str, AfterValidator(_peer_address)]
 """A multiaddr that ends in `/p2p/` and a peer id."""
 
 
-def _known_policy(value: object) -> object:
-    if value == MAIN.name:
-        raise ValueError(
-            "main takes its randomness from drand, which this version can't follow yet; "
-            "dev and laptop run on the ledger's own beacon"
-        )
-    return value
+def _hex(value: object) -> object:
+    return bytes.fromhex(value) if isinstance(value, str) else value
+
+
+HexBytes = Annotated[bytes, BeforeValidator(_hex)]
+
+
+class DrandSettings(Settings):
+    """A drand chain, quicknet unless told otherwise, and who serves its rounds.
+
+    urls:  nobody there needs to be trusted; the more, the sooner one answers
+
+    The chain makes the genesis, once; the servers may change.
+    """
+
+    urls: Annotated[tuple[str, ...], Field(min_length=1)] = (
+        "https://api.drand.sh",
+        "https://api2.drand.sh",
+        "https://api3.drand.sh",
+        "https://drand.cloudflare.com",
+    )
+    chain_hash: HexBytes = QUICKNET.chain_hash
+    scheme: Scheme = QUICKNET.scheme
+    public_key: HexBytes = QUICKNET.public_key
+    genesis_seconds: int = QUICKNET.genesis_seconds
+    period_seconds: int = QUICKNET.period_seconds
+
+    @model_validator(mode="after")
+    def _is_a_beacon(self) -> Self:
+        try:
+            self.beacon  # noqa: B018 - made to be checked
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            raise ValueError(_reason(first["type"], first["msg"])) from error
+        return self
+
+    @property
+    def beacon(self) -> DrandBeacon:
+        """Return the chain as a genesis names it."""
+        return DrandBeacon(**self.model_dump(exclude={"urls"}))
 
 
 class AllocationSettings(Settings):
@@ -99,10 +137,13 @@ class AllocationSettings(Settings):
 class LedgerConfig(Settings):
     """A ledger node's `ledger.toml`.
 
-    policy and allocations make the genesis, once: on a chain that exists they change nothing.
+    policy, drand and allocations make the genesis, once: a chain that exists they do not change.
     """
 
-    policy: Annotated[Literal["dev", "laptop"], BeforeValidator(_known_policy)] = "dev"
+    policy: Literal["dev", "laptop", "main"] = "dev"
+    drand: DrandSettings | None = None
+    """Whom the beacon comes from; None: for main quicknet, else a key of the ledger's own."""
+
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535)] = 8_650
     """0: any that is free."""
@@ -114,6 +155,25 @@ class LedgerConfig(Settings):
     """Any SQLAlchemy URL; None: `ledger.sqlite` in the data folder."""
 
     allocations: tuple[AllocationSettings, ...] = ()
+
+    @property
+    def followed(self) -> DrandSettings | None:
+        """Return the drand chain that a new network follows, if any."""
+        return DrandSettings() if self.drand is None and self.policy == MAIN.name else self.drand
+
+    @field_validator("drand", mode="after")
+    @classmethod
+    def _fits_policy(
+        cls, drand: DrandSettings | None, info: ValidationInfo
+    ) -> DrandSettings | None:
+        policy = POLICIES.get(info.data.get("policy", ""))
+        if drand is None or policy is None:
+            return drand
+        if policy.epoch_seconds % drand.period_seconds:
+            raise ValueError(f"epochs of {policy.epoch_seconds} s are no whole number of rounds")
+        if policy == MAIN and not drand.beacon.is_quicknet:
+            raise ValueError("main follows drand's quicknet; only its urls may be others")
+        return drand
 
 
 def load_toml(path: Path, model: type[Model]) -> Model:

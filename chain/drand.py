@@ -7,8 +7,9 @@ from types import TracebackType
 from typing import Annotated, Final, Self
 
 import httpx
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from chain.config import HexBytes
 from proofs.drand import DrandChain, Round, verify_round
 from proofs.errors import ProofRejected
 
@@ -19,13 +20,6 @@ HEDGE_SECONDS: Final = 0.5
 ANSWER_BYTES_MAX: Final = 4_096
 
 log = logging.getLogger(__name__)
-
-
-def _hex(value: object) -> object:
-    return bytes.fromhex(value) if isinstance(value, str) else value
-
-
-HexBytes = Annotated[bytes, BeforeValidator(_hex)]
 
 
 class _Published(BaseModel):
@@ -58,12 +52,16 @@ class _SourceFailed(Exception):
     """One source gave no round that holds."""
 
 
+class _NotPublished(_SourceFailed):
+    """The source has no such round, maybe only not yet."""
+
+
 class DrandClient:
     """Asks several servers for a chain's rounds. An async context manager: it holds connections.
 
     urls:  of servers, or of relays that nobody needs to trust: every round is verified
 
-    A source that failed is asked last from then on.
+    A source that failed is asked last from then on; to know no such round is no failure.
     """
 
     def __init__(
@@ -99,10 +97,11 @@ class DrandClient:
         """Return a round, verified.
 
         One source is asked, the next one too when it fails or is slow, and so on. Raises
-        `RoundUnavailable` once all have failed.
+        `RoundUnavailable` once all have failed, or one has no such round and the rest is silent.
         """
         untried, reasons = list(self._urls), dict[str, str]()
         tasks: dict[asyncio.Task[Round], str] = {}
+        is_unpublished = False
         try:
             while untried or tasks:
                 if untried:
@@ -110,16 +109,22 @@ class DrandClient:
                     tasks[asyncio.create_task(self._ask(url, number))] = url
                 done, _ = await asyncio.wait(
                     tasks,
-                    timeout=self._hedge_seconds if untried else None,
+                    timeout=self._hedge_seconds if untried or is_unpublished else None,
                     return_when=asyncio.FIRST_COMPLETED,
                 )
+                if not done and not untried:
+                    reasons |= dict.fromkeys(tasks.values(), "silent")
+                    break
                 for task in done:
                     url = tasks.pop(task)
                     try:
                         return task.result()
                     except _SourceFailed as failure:
                         reasons[url] = str(failure)
-                        self._ask_last(url, reasons[url])
+                        if isinstance(failure, _NotPublished):
+                            is_unpublished = True
+                        else:
+                            self._ask_last(url, reasons[url])
         finally:
             for task in tasks:
                 task.cancel()
@@ -156,6 +161,8 @@ class DrandClient:
     async def _get(self, url: str) -> bytes:
         body = b""
         async with self._http.stream("GET", url) as answer:
+            if answer.status_code in (httpx.codes.NOT_FOUND, httpx.codes.TOO_EARLY):
+                raise _NotPublished(f"answered {answer.status_code}")
             if answer.status_code != httpx.codes.OK:
                 raise _SourceFailed(f"answered {answer.status_code}")
             async for chunk in answer.aiter_raw():

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from chain.accounts import genesis_transition
+from chain.beacon import OwnBeacon
 from chain.block import Allocation, Genesis, LedgerBlock
 from chain.closing import LedgerKeys, Settled
 from chain.config import LedgerConfig
@@ -14,6 +15,7 @@ from chain.store import LedgerStore
 from chain.units import Epoch
 from chain.view import Transition
 from proofs.bls import SecretKey
+from proofs.drand import Round
 
 KEYS_NAME: Final = "ledger.keys"
 
@@ -42,11 +44,11 @@ def open_keys(folder: Path) -> LedgerKeys:
 
 def genesis_of(config: LedgerConfig, keys: LedgerKeys, *, timestamp_milliseconds: int) -> Genesis:
     """Return the genesis that a configuration describes."""
-    policy = POLICIES[config.policy]
+    policy, followed = POLICIES[config.policy], config.followed
     return Genesis(
         policy=policy,
         ledger_address=keys.signing.address(policy.address_prefix),
-        beacon_public_key=keys.beacon.public_key,
+        beacon=followed.beacon if followed else OwnBeacon(public_key=keys.beacon.public_key),
         timestamp_milliseconds=timestamp_milliseconds,
         allocations=tuple(
             Allocation(address=allocation.address, amount_atto=allocation.amount)
@@ -55,9 +57,15 @@ def genesis_of(config: LedgerConfig, keys: LedgerKeys, *, timestamp_milliseconds
     )
 
 
-def begin_chain(store: LedgerStore, keys: LedgerKeys, genesis: Genesis) -> None:
-    """Put the genesis and the block of epoch 0 into an empty store."""
-    beacon = keys.sign_beacon(genesis.chain_id, Epoch(0))
+def begin_chain(
+    store: LedgerStore, keys: LedgerKeys, genesis: Genesis, *, published: Round | None = None
+) -> None:
+    """Put the genesis and the block of epoch 0 into an empty store.
+
+    published:  the round of drand that is due at the genesis's time, where the chain follows drand
+    """
+    own = keys.sign_beacon(genesis.chain_id, Epoch(0))
+    beacon = published.signature if published else own
     with store.transaction() as ledger:
         ledger.begin(genesis)
         ledger.write(genesis_transition(genesis))
@@ -70,13 +78,21 @@ def begin_chain(store: LedgerStore, keys: LedgerKeys, genesis: Genesis) -> None:
             beacon=beacon,
             state_root=ledger.state_tree().root(),
         )
+        genesis.verify_beacon(header.header)
         ledger.append(LedgerBlock(signed_header=header, messages=(), receipts=(), verdicts=()))
 
 
 def open_chain(
-    store: LedgerStore, config: LedgerConfig, *, folder: Path, timestamp_milliseconds: int
+    store: LedgerStore,
+    config: LedgerConfig,
+    *,
+    folder: Path,
+    timestamp_milliseconds: int,
+    published: Round | None = None,
 ) -> LedgerKeys:
     """Return the keys of the store's chain, begun as configured if there is none.
+
+    published:  what drand published last, where a new chain is to follow it: dates the genesis
 
     A chain that exists is never changed. Raises `KeysLost`, `KeyFileOpen`.
     """
@@ -86,8 +102,10 @@ def open_chain(
         raise KeysLost(folder / KEYS_NAME)
     keys = open_keys(folder)
     if genesis is None:
+        if config.followed and published:
+            timestamp_milliseconds = config.followed.beacon.due_milliseconds(published.number)
         genesis = genesis_of(config, keys, timestamp_milliseconds=timestamp_milliseconds)
-        begin_chain(store, keys, genesis)
+        begin_chain(store, keys, genesis, published=published)
     if keys.signing.address(genesis.policy.address_prefix) != genesis.ledger_address:
         raise KeysLost(folder / KEYS_NAME)
     return keys

@@ -4,18 +4,21 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeVar
 
 from chain.account import Account
 from chain.apply import admit, apply, charge
+from chain.beacon import DrandBeacon
 from chain.block import Genesis, LedgerBlock, Receipt, SignedHeader
 from chain.closing import LedgerKeys, is_after_gap, settle, tree_after
-from chain.config import LedgerConfig
+from chain.config import DrandSettings, LedgerConfig
 from chain.disk import locked
+from chain.drand import DrandClient
 from chain.errors import Expired, LedgerError, NotFound
 from chain.genesis import open_chain
 from chain.http import serving
@@ -23,6 +26,9 @@ from chain.invariants import violations_of
 from chain.keys import Address
 from chain.mempool import Mempool, Pending
 from chain.messages import Message, SignedMessage
+from chain.policy import POLICIES
+from chain.pulse import DrandPulses, OwnPulses, Pulse, Pulses
+from chain.randomness import drawn_from
 from chain.sql_ledger import SqlLedger
 from chain.store import LedgerStore, database_url
 from chain.submission import Submission
@@ -31,7 +37,6 @@ from chain.verdicts import Answers, Question, holds
 from chain.view import Draft, Judge, LedgerView
 from ipfs.block import Block
 from ipfs.cid import CID
-from proofs.beacon import randomness
 from proofs.porep import PorepStatement
 
 VERDICTS_KNOWN_MAX: Final = 65_536
@@ -58,8 +63,9 @@ _NO_JUDGE: Final = Answers(_unasked)
 class LedgerNode:
     """A ledger in this process: admits messages and closes the epochs (`LocalLedger` asks it).
 
-    store:  holds a chain that has begun
-    clock:  milliseconds since 1970
+    store:   holds a chain that has begun
+    pulses:  its time and randomness, as the genesis says; None: by its own clock and key
+    clock:   milliseconds since 1970
 
     The event loop owns what is waiting; one thread at a time writes. What was committed is all
     there is after a crash: a message that was only admitted is sent again by its sender.
@@ -70,17 +76,18 @@ class LedgerNode:
         store: LedgerStore,
         keys: LedgerKeys,
         *,
+        pulses: Pulses | None = None,
         clock: Callable[[], int] = wall_clock_milliseconds,
     ) -> None:
         self._store = store
         self._keys = keys
-        self._clock = clock
         with store.reading() as ledger:
             genesis = ledger.genesis()
             assert genesis is not None, "a node is made on a chain that has begun"
             self._genesis = genesis
             self._head = ledger.head()
             self._tree = ledger.state_tree()
+        self._pulses = pulses or OwnPulses(genesis, keys, clock)
         self._mempool = Mempool()
         self._known: OrderedDict[Question, bool] = OrderedDict()
         self._dropped: OrderedDict[CID, SignedMessage] = OrderedDict()
@@ -102,26 +109,19 @@ class LedgerNode:
         return self._head
 
     async def run(self) -> None:
-        """Close one block an epoch, for ever. After a halt it goes on, and never catches up."""
-        loop = asyncio.get_running_loop()
-        epoch_seconds = self._genesis.policy.epoch_seconds
-        since_seconds = (self._clock() - self._head.header.timestamp_milliseconds) / 1_000
-        due = loop.time() + min(max(epoch_seconds - since_seconds, 0), epoch_seconds)
+        """Close one block an epoch, for ever."""
         while True:
-            await asyncio.sleep(due - loop.time())
-            if loop.time() - due > epoch_seconds / 2:
-                log.warning("the ledger stood still for %.1f s", loop.time() - due)
-                due = loop.time()
+            await self._pulses.due(self._head.header)
             await self.close_epoch()
-            due += epoch_seconds
 
     async def close_epoch(self) -> LedgerBlock:
         """Close the next epoch with what is waiting; return its block, which is durable."""
+        pulse = await self._pulses.next(self._head.header)
         async with self._admitting:
             offered = self._mempool.next_block()
             senders = {pending.signed.message.sender for pending in self._mempool}
             loop = asyncio.get_running_loop()
-            block = await loop.run_in_executor(self._writer, self._close, offered)
+            block = await loop.run_in_executor(self._writer, self._close, offered, pulse)
             nonces = await self.read(
                 lambda view: {sender: view.account(sender).nonce for sender in senders}
             )
@@ -184,23 +184,19 @@ class LedgerNode:
         self._window_verifier.shutdown()
         self._replication_verifier.shutdown()
 
-    def _close(self, offered: Sequence[Pending]) -> LedgerBlock:
+    def _close(self, offered: Sequence[Pending], pulse: Pulse) -> LedgerBlock:
         policy, chain_id = self._genesis.policy, self._genesis.chain_id
         parent = self._head
         epoch = Epoch(parent.header.epoch + 1)
-        # A clock that was set back must not make an epoch end before it began.
-        timestamp = max(self._clock(), parent.header.timestamp_milliseconds)
-        signature = self._keys.sign_beacon(chain_id, epoch)
         bytes_of = {proof.cid: proof.data for pending in offered for proof in pending.proofs}
         answers = Answers(lambda question: self._answer(question, bytes_of))
         with self._store.transaction() as ledger:
-            view = SqlLedger(
-                ledger, self._genesis, epoch, judge=answers, beacon=randomness(signature)
-            )
+            drawn = drawn_from(pulse.signature)
+            view = SqlLedger(ledger, self._genesis, epoch, judge=answers, beacon=drawn)
             settled = settle(
                 view,
                 (pending.signed for pending in offered),
-                is_after_gap=is_after_gap(policy, parent.header, timestamp),
+                is_after_gap=is_after_gap(policy, parent.header, pulse.timestamp_milliseconds),
             )
             broken = list(violations_of(view, settled.transition))
             assert not broken, f"block {epoch} would break the ledger: {broken}"
@@ -214,8 +210,8 @@ class LedgerNode:
                 answers.verdicts,
                 chain_id=chain_id,
                 parent=parent,
-                timestamp_milliseconds=timestamp,
-                beacon=signature,
+                timestamp_milliseconds=pulse.timestamp_milliseconds,
+                beacon=pulse.signature,
                 state_root=state_root,
             )
             block = LedgerBlock(
@@ -314,6 +310,31 @@ def _remember(known: OrderedDict[Key, Value], key: Key, value: Value, limit: int
         known.popitem(last=False)
 
 
+@asynccontextmanager
+async def _opened(
+    store: LedgerStore, config: LedgerConfig, folder: Path
+) -> AsyncIterator[LedgerNode]:
+    """Yield the node on the store's chain, which is begun as configured if there is none."""
+    with store.reading() as ledger:
+        begun = ledger.genesis()
+    followed = config.followed.beacon if config.followed else None
+    beacon = begun.beacon if begun else followed
+    clock, policy = wall_clock_milliseconds, begun.policy if begun else POLICIES[config.policy]
+    async with AsyncExitStack() as stack:
+        pulses, published = None, None
+        if isinstance(beacon, DrandBeacon):
+            urls = (config.followed or DrandSettings()).urls
+            client = await stack.enter_async_context(DrandClient(beacon.chain, urls))
+            pulses = DrandPulses(beacon, policy, client, clock)
+            published = None if begun else await pulses.first_round()
+        keys = open_chain(
+            store, config, folder=folder, timestamp_milliseconds=clock(), published=published
+        )
+        node = LedgerNode(store, keys, pulses=pulses, clock=clock)
+        stack.callback(node.close)
+        yield node
+
+
 async def run_node(
     folder: Path, config: LedgerConfig, *, on_ready: Callable[[str], None] = log.info
 ) -> None:
@@ -331,19 +352,16 @@ async def run_node(
         store = LedgerStore(database_url(folder, config.database_url))
         try:
             store.create_tables()
-            now = wall_clock_milliseconds()
-            keys = open_chain(store, config, folder=folder, timestamp_milliseconds=now)
-            node = LedgerNode(store, keys)
-            try:
-                async with serving(
+            async with (
+                _opened(store, config, folder) as node,
+                serving(
                     create_app(node),
                     host=config.host,
                     port=config.port,
                     allowed_hosts=config.allowed_hosts,
-                ) as served_url:
-                    on_ready(served_url)
-                    await node.run()
-            finally:
-                node.close()
+                ) as served_url,
+            ):
+                on_ready(served_url)
+                await node.run()
         finally:
             store.close()

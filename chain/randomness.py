@@ -5,6 +5,11 @@ import hashlib
 from chain.units import Epoch, ProviderId, SectorNumber
 
 
+def drawn_from(signature: bytes) -> bytes:
+    """Return the 32 bytes that a beacon's signature gives (drand: the hash of the signature)."""
+    return hashlib.sha256(signature).digest()
+
+
 def beacon_message(chain_id: str, epoch: Epoch) -> bytes:
     """Return what the beacon signs for an epoch; unchained, so any epoch checks alone."""
     return _digest(b"holdfast/beacon", chain_id, epoch)

@@ -9,7 +9,7 @@ from typing import Any, Final, Self, TypeVar
 import httpx
 from pydantic import TypeAdapter, ValidationError
 
-from chain.block import Beacon, Genesis, LedgerBlock, Receipt, SignedHeader
+from chain.block import Genesis, LedgerBlock, Receipt, SignedHeader
 from chain.deal import Deal, Reservation
 from chain.errors import Expired, LedgerError, NotFound
 from chain.explain import Explanation
@@ -17,15 +17,14 @@ from chain.keys import Address
 from chain.ledger import LedgerUnreachable, SenderState
 from chain.messages import SignedMessage
 from chain.provider import Provider
-from chain.randomness import beacon_message
+from chain.randomness import drawn_from
 from chain.sector import Sector
 from chain.submission import Submission
 from chain.units import DealId, Epoch, ProviderId
 from ipfs.block import Block
 from ipfs.cid import CID
 from ipfs.record import Record
-from proofs import beacon
-from proofs.bls import PublicKey
+from proofs.errors import ProofRejected
 
 WAIT_SECONDS: Final = 20
 """How long a request asks the node to wait for news."""
@@ -64,8 +63,8 @@ _REFUSALS: Final = {NotFound.code: NotFoundByLedger, Expired.code: ExpiredByLedg
 class RemoteLedger:
     """The ledger at a URL. An async context manager: it holds connections.
 
-    Heads and beacons are believed when the keys of its genesis signed them; whose genesis that is
-    the caller checks. Everything else is the node's word.
+    Headers are believed when the ledger of its genesis signed them and they carry the genesis's
+    beacon; whose genesis that is the caller checks. Everything else is the node's word.
 
     Every call raises `LedgerUnreachable` when the node is down, but for `heads` and `receipt`,
     which wait, say so in the log, and try again.
@@ -96,7 +95,7 @@ class RemoteLedger:
 
     async def head(self) -> SignedHeader:
         """Return the newest block's header."""
-        return await self._head()
+        return await self._header("/head")
 
     async def heads(self) -> AsyncIterator[SignedHeader]:
         """Yield the head now, then each newer one; waits while the ledger is down."""
@@ -105,7 +104,7 @@ class RemoteLedger:
         while True:
             query = {"after": epoch, "wait_seconds": WAIT_SECONDS} if epoch >= 0 else {}
             try:
-                head = await self._head(**query)
+                head = await self._header("/head", **query)
             except LedgerUnreachable as error:
                 await patience.wait(error)
                 continue
@@ -116,15 +115,10 @@ class RemoteLedger:
 
     async def beacon(self, epoch: Epoch) -> bytes:
         """Return the 32 bytes of randomness of a closed epoch. Raises `NotFound`."""
-        found = _parse(_BEACON, await self._get(f"/beacons/{epoch}"), self._url)
-        genesis = await self.genesis()
-        message = beacon_message(genesis.chain_id, epoch)
-        # Off the event loop: without arkworks it takes most of a second.
-        if not await asyncio.to_thread(
-            PublicKey(genesis.beacon_public_key).verify, message, found.signature
-        ):
-            raise LedgerUnreachable(self._url, f"not the beacon of {epoch} by the chain's key")
-        return beacon.randomness(found.signature)
+        header = (await self._header(f"/headers/{epoch}")).header
+        if header.epoch != epoch:
+            raise LedgerUnreachable(self._url, f"not the header of epoch {epoch}")
+        return drawn_from(header.beacon)
 
     async def sender(self, address: Address) -> SenderState:
         """Return the account and the nonce that its next message must carry."""
@@ -206,14 +200,19 @@ class RemoteLedger:
         """Return the provider's sectors, by number."""
         return await self._many(Sector, f"/providers/{provider_id}/sectors")
 
-    async def _head(self, **query: Any) -> SignedHeader:
-        head = await self._one(SignedHeader, "/head", **query)
+    async def _header(self, path: str, **query: Any) -> SignedHeader:
+        signed = await self._one(SignedHeader, path, **query)
         genesis = await self.genesis()
-        if head.header.chain_id != genesis.chain_id or not head.is_signed_by(
+        if signed.header.chain_id != genesis.chain_id or not signed.is_signed_by(
             genesis.ledger_address
         ):
-            raise LedgerUnreachable(self._url, "not a head signed by the chain's key")
-        return head
+            raise LedgerUnreachable(self._url, "not a header signed by the chain's key")
+        try:
+            # Off the event loop: without arkworks it takes a quarter of a second.
+            await asyncio.to_thread(genesis.verify_beacon, signed.header)
+        except ProofRejected as error:
+            raise LedgerUnreachable(self._url, f"not the chain's beacon: {error}") from error
+        return signed
 
     async def _one(self, kind: type[Kind], path: str, **query: Any) -> Kind:
         return _parse(TypeAdapter(kind), await self._get(path, **query), self._url)
@@ -261,7 +260,6 @@ class _Patience:
 
 Parsed = TypeVar("Parsed")
 _SENDER: Final = TypeAdapter(SenderState)
-_BEACON: Final = TypeAdapter(Beacon)
 
 
 def _parse(kind: TypeAdapter[Parsed], answer: httpx.Response, url: str) -> Parsed:

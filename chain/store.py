@@ -24,17 +24,17 @@ from chain.deal import Deal, Reservation
 from chain.errors import NotFound
 from chain.keys import Address
 from chain.merkle import StateTree
+from chain.randomness import drawn_from
 from chain.schema import has_tables, make_tables
 from chain.units import Epoch, ProviderId
 from chain.view import Entity, Stored, Transition
 from ipfs.block import Block
 from ipfs.cid import CID
-from proofs import beacon
 
 DATABASE_NAME: Final = "ledger.sqlite"
 """In a node's data folder, unless its settings name another database."""
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 """Goes up with every change of the tables, or of what the records in them look like."""
 
 _NAMING: Final = {
@@ -226,7 +226,7 @@ class LedgerTransaction:
 
     def beacon(self, epoch: Epoch) -> bytes:
         """Return the 32 bytes of randomness of a closed epoch. Raises `NotFound`."""
-        return beacon.randomness(self.header(epoch).header.beacon)
+        return drawn_from(self.header(epoch).header.beacon)
 
     def receipt(self, message_id: CID) -> Receipt | None:
         """Return a message's receipt, None if it is in no block."""

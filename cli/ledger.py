@@ -22,7 +22,7 @@ def serve(
 ) -> None:
     """Run a ledger node until interrupted. The first start makes keys and a genesis.
 
-    Settings: ledger.toml (policy, host, port, database_url, allocations).
+    Settings: ledger.toml (policy, drand, host, port, database_url, allocations).
     """
 
     async def work(out: Output) -> None:

@@ -9,6 +9,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from chain.accounts import genesis_transition
+from chain.beacon import OwnBeacon
 from chain.block import Allocation, Genesis
 from chain.closing import settle, tree_after
 from chain.deal import DealProposal
@@ -40,7 +41,7 @@ ADDRESSES = tuple(key.address(DEV.address_prefix) for key in KEYS)
 GENESIS = Genesis(
     policy=DEV,
     ledger_address=SigningKey(bytes(32)).address(DEV.address_prefix),
-    beacon_public_key=bytes(48),
+    beacon=OwnBeacon(public_key=bytes(48)),
     timestamp_milliseconds=0,
     allocations=tuple(Allocation(address=a, amount_atto=Atto(10**20)) for a in ADDRESSES),
 )

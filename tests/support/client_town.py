@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from chain.account import Account
+from chain.beacon import OwnBeacon
 from chain.block import Genesis, SignedHeader
 from chain.closing import LedgerKeys
 from chain.deal import DealProposal
@@ -306,7 +307,7 @@ class Town:
         self.genesis = Genesis(
             policy=DEV,
             ledger_address=signing.address(DEV.address_prefix),
-            beacon_public_key=keys.beacon.public_key,
+            beacon=OwnBeacon(public_key=keys.beacon.public_key),
             timestamp_milliseconds=0,
         )
         store = LedgerStore(f"sqlite:///{folder / 'ledger.sqlite'}")

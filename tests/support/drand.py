@@ -1,17 +1,23 @@
-"""Rounds that drand's quicknet published, and servers on loopback that publish them, or lie."""
+"""Rounds of quicknet and of a chain whose key we hold, and servers that publish them, or lie."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+import json
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from hashlib import sha256
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
 from litestar import Litestar, Response, get
 from litestar.params import FromPath
+from py_arkworks_bls12381 import G1Point, G2Point, Scalar
 
 from chain.http import serving
-from proofs.drand import QUICKNET, DrandChain, Round
+from proofs.drand import QUICKNET, DrandChain, Round, Scheme
 
 PUBLISHED: Final = {
     number: Round(number, bytes.fromhex(signature))
@@ -102,6 +108,63 @@ async def source_of(
     async def public(number: FromPath[int]) -> Response[Any]:
         return await source.answer(number)
 
-    async with serving(Litestar([public]), host="127.0.0.1", port=0) as url:
+    async with serving(Litestar([public], logging_config=None), host="127.0.0.1", port=0) as url:
         source.url = url
         yield source
+
+
+@dataclass
+class HeldChain:
+    """A drand chain of quicknet's kind, a round a second, whose key a test holds."""
+
+    secret: Scalar = field(default_factory=lambda: Scalar(0x5EC2E7))
+    rounds: dict[int, Round] = field(default_factory=dict)
+
+    @property
+    def chain(self) -> DrandChain:
+        key = bytes((G2Point() * self.secret).to_compressed_bytes())
+        return DrandChain(b"held".ljust(32, b"\0"), Scheme.UNCHAINED_SHORT, key, 1_600_000_000, 1)
+
+    def sign(self, number: int) -> Round:
+        """Return a round, whether it is due or not."""
+        message, domain = sha256(number.to_bytes(8, "big")).digest(), QUICKNET_DOMAIN
+        signature = G1Point.hash_to_curve(message, domain) * self.secret
+        return Round(number, bytes(signature.to_compressed_bytes()))
+
+    def publish(self, milliseconds: int) -> Round:
+        """Let the rounds up to a time be fetched, those that were held back too."""
+        newest = self.chain.round_at(milliseconds // 1_000)
+        for number in range(max(self.rounds, default=newest - 1) + 1, newest + 1):
+            self.rounds[number] = self.sign(number)
+        return self.rounds[newest]
+
+
+QUICKNET_DOMAIN: Final = b"BLS_SIG_BLS12381G1_XMD:SHA-256_SSWU_RO_NUL_"
+
+
+@contextmanager
+def drand_in_a_thread(held: HeldChain) -> Iterator[str]:
+    """Serve each round of a chain from its time on, by this machine's clock; yields the URL."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            number = int(self.path.rpartition("/")[2])
+            is_due = held.chain.due_seconds(number) <= time.time()
+            body = json.dumps(json_of(held.sign(number))).encode() if is_due else b"too early"
+            self.send_response(200 if is_due else 425)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -31,12 +31,14 @@ from chain.messages import (
     SubmitWindowPost,
 )
 from chain.node import LedgerNode
+from chain.pulse import Pulses
 from chain.sector import Sector
 from chain.store import DATABASE_NAME, LedgerStore
 from chain.units import ATTO_PER_TOKEN, Atto, DealId, Epoch, ProviderId, SectorNumber
 from ipfs.block import Block
 from ipfs.cid import CID, Codec
 from ipfs.piece_cid import piece_cid_v2
+from proofs.drand import Round
 from proofs.parameters import ProofType
 from proofs.piece import comm_p
 from proofs.registry import parameters_of, prove_replication, prove_window
@@ -61,6 +63,9 @@ class HandClock:
 
     def __call__(self) -> int:
         return self.milliseconds
+
+    def passes(self, seconds: int) -> None:
+        self.milliseconds += 1_000 * seconds
 
 
 @dataclass
@@ -88,7 +93,7 @@ class SteppedLedger:
     async def closes(self, epochs: int = 1) -> LedgerBlock:
         assert epochs > 0
         for _ in range(epochs):
-            self.clock.milliseconds += 1_000 * self.node.genesis.policy.epoch_seconds
+            self.clock.passes(self.node.genesis.policy.epoch_seconds)
             block = await self.node.close_epoch()
         return block
 
@@ -127,16 +132,27 @@ class SteppedLedger:
 
 
 @contextmanager
-def stepped_ledger(folder: Path, config: LedgerConfig | None = None) -> Iterator[SteppedLedger]:
+def stepped_ledger(
+    folder: Path,
+    config: LedgerConfig | None = None,
+    *,
+    clock: HandClock | None = None,
+    pulses: Pulses | None = None,
+    published: Round | None = None,
+) -> Iterator[SteppedLedger]:
     """A node on the folder's chain, begun if there is none."""
     folder.mkdir(exist_ok=True)
-    clock = HandClock()
+    clock = clock or HandClock()
     store = LedgerStore(f"sqlite:///{folder / DATABASE_NAME}")
     store.create_tables()
     keys = open_chain(
-        store, config or LedgerConfig(), folder=folder, timestamp_milliseconds=clock()
+        store,
+        config or LedgerConfig(),
+        folder=folder,
+        timestamp_milliseconds=clock(),
+        published=published,
     )
-    node = LedgerNode(store, keys, clock=clock)
+    node = LedgerNode(store, keys, pulses=pulses, clock=clock)
     try:
         yield SteppedLedger(folder, store, keys, node, clock)
     finally:

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from chain.beacon import OwnBeacon
 from chain.block import Genesis, Receipt
 from chain.closing import LedgerKeys
 from chain.deal import Deal, DealProposal, Reservation
@@ -171,7 +172,7 @@ class Town:
         self.genesis = Genesis(
             policy=policy,
             ledger_address=signing.address(policy.address_prefix),
-            beacon_public_key=keys.beacon.public_key,
+            beacon=OwnBeacon(public_key=keys.beacon.public_key),
             timestamp_milliseconds=0,
         )
         store = LedgerStore(f"sqlite:///{folder / 'ledger.sqlite'}")

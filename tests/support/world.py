@@ -8,6 +8,7 @@ from chain import statements
 from chain.account import Account
 from chain.accounts import genesis_transition
 from chain.apply import advance_epoch, apply
+from chain.beacon import OwnBeacon
 from chain.block import Genesis, Receipt
 from chain.deadline import open_windows
 from chain.deal import Deal, DealProposal, DealState
@@ -70,7 +71,7 @@ class World:
         genesis = Genesis(
             policy=policy,
             ledger_address=operator.address(policy.address_prefix),
-            beacon_public_key=bytes(48),
+            beacon=OwnBeacon(public_key=bytes(48)),
             timestamp_milliseconds=0,
         )
         self.policy = policy

@@ -46,7 +46,7 @@ async def test_every_query_answers(web: httpx.AsyncClient, on: SteppedLedger) ->
         "/v1/genesis",
         "/v1/head",
         "/v1/blocks/1",
-        "/v1/beacons/1",
+        "/v1/headers/1",
         f"/v1/accounts/{on.address('alice')}",
         "/v1/providers",
         "/v1/providers/1/sectors",
@@ -100,7 +100,7 @@ async def test_refusals_are_a_code_and_a_sentence(
 async def test_what_is_no_number_is_refused_everywhere(
     web: httpx.AsyncClient, on: SteppedLedger, number: str
 ) -> None:
-    for path in ("/v1/blocks/{}", "/v1/beacons/{}", "/v1/deals/{}", "/v1/providers/{}/sectors"):
+    for path in ("/v1/blocks/{}", "/v1/headers/{}", "/v1/deals/{}", "/v1/providers/{}/sectors"):
         answer = await web.get(path.format(number))
         assert answer.status_code == 422, (path, answer.text)
     for query in ("/v1/head", "/v1/deals"):

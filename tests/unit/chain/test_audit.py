@@ -12,7 +12,7 @@ from chain.audit import AuditFailed, audit_folder
 from chain.block import LedgerBlock, SignedHeader
 from chain.messages import Transfer
 from chain.schema import OtherSchema
-from chain.store import DATABASE_NAME, LedgerStore
+from chain.store import DATABASE_NAME, SCHEMA_VERSION, LedgerStore
 from chain.units import Atto
 from tests.support.nodes import SOME_ATTO, SealingProvider, stepped_ledger
 
@@ -136,10 +136,10 @@ async def test_a_store_of_another_version_is_refused_by_name(honest: Path) -> No
         disk.execute("UPDATE schema_version SET version = version + 1")
     with tampered(honest, "without") as disk:
         disk.execute("DROP TABLE schema_version")
-    for name, said in (("newer", "version 2"), ("without", "of no version")):
+    for name, said in (("newer", f"version {SCHEMA_VERSION + 1}"), ("without", "of no version")):
         with pytest.raises(OtherSchema, match=said):
             audit_folder(honest.with_name(name))
         store = LedgerStore(f"sqlite:///{honest.with_name(name) / DATABASE_NAME}")
-        with pytest.raises(OtherSchema, match="this one reads 1"):
+        with pytest.raises(OtherSchema, match=f"this one reads {SCHEMA_VERSION}"):
             store.create_tables()
         store.close()

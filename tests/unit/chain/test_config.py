@@ -41,8 +41,11 @@ def test_allocations_are_tokens_or_atto(tmp_path: Path) -> None:
     [
         ("\nport = 70000\n", 2, "port", "65535"),
         ("prot = 1\n", 1, "prot", "no such setting"),
-        ('host = "x"\npolicy = "main"\n', 2, "policy", "drand"),
-        ('policy = "devel"\n', 1, "policy", "'dev' or 'laptop'"),
+        ('policy = "laptop"\n[drand]\nurls = ["http://x"]\n', 2, "drand", "whole number of rounds"),
+        (f'policy = "main"\n[drand]\npublic_key = "{"01" * 96}"\n', 2, "drand", "quicknet"),
+        ('policy = "main"\n[drand]\nurls = []\n', 3, "drand.urls", "at least 1"),
+        ('[drand]\nscheme = "pedersen-bls-chained"\n', 1, "drand", "chained"),
+        ('policy = "devel"\n', 1, "policy", "'dev', 'laptop' or 'main'"),
         ("port = \n", 1, "", "no TOML"),
         ('host = "a"\nhost = "b"\n', 2, "", "no TOML"),
         (

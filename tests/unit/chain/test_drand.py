@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 
 import pytest
 
@@ -102,6 +102,26 @@ async def test_who_failed_is_asked_last_from_then_on() -> None:
             await client.round(1001)
             await client.round(1002)
     assert (liar.asked, honest.asked) == ([1001], [1001, 1002])
+
+
+async def test_a_round_that_is_not_out_yet_is_no_failure_and_nobodys_silence_hides_it() -> None:
+    async with AsyncExitStack() as stack:
+        silent, honest = await sources_of(stack, (Manner.SILENT, Manner.HONEST))
+        urls = [silent.url, honest.url]
+        client = DrandClient(QUICKNET, urls, answer_seconds=3_600, hedge_seconds=0.05)
+        await stack.enter_async_context(client)
+        with pytest.raises(RoundUnavailable) as refused:
+            await client.round(1003)
+        assert refused.value.reasons == {honest.url: "answered 404", silent.url: "silent"}
+
+        later = {**PUBLISHED, 1003: PUBLISHED[1002]}
+        lying = await stack.enter_async_context(source_of(Manner.HONEST, rounds=later))
+        other = DrandClient(QUICKNET, [honest.url, lying.url], hedge_seconds=3_600)
+        await stack.enter_async_context(other)
+        for number in (1003, 1001):
+            with suppress(RoundUnavailable):
+                await other.round(number)
+    assert honest.asked[-1] == 1001, "it is still asked first"
 
 
 async def test_asking_can_be_cancelled() -> None:

@@ -23,7 +23,8 @@ def world() -> World:
 
 
 def one(world: World, kind: type[Entity]) -> Entity:
-    return next(found for found in world.ledger.scan("") if isinstance(found, kind))
+    found = (each for each in world.ledger.scan("") if isinstance(each, kind))
+    return next(each for each in found if getattr(each, "deal_id", 1) is not None)
 
 
 Break = Callable[[Entity], Entity]

@@ -1,6 +1,7 @@
 """The ledger's values: valid by construction, one encoding, and numbers that are nothing else."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from chain.account import Account
+from chain.beacon import DrandBeacon, OwnBeacon
 from chain.block import Allocation, Genesis, Receipt
 from chain.deal import Deal, DealProposal
 from chain.errors import InsufficientFunds
@@ -31,10 +33,18 @@ from chain.view import Stored
 from ipfs import dag_cbor
 from ipfs.cid import CID, Codec
 from ipfs.errors import MalformedBytes
+from proofs.drand import QUICKNET, Scheme
 from tests.support.world import World
 
 KEY = SigningKey(b"k" * 32)
 ADDRESS = KEY.address(MAIN_PREFIX)
+OWN, OTHER_OWN = OwnBeacon(public_key=bytes(48)), OwnBeacon(public_key=b"\1" * 48)
+MAIN_GENESIS = Genesis(
+    policy=MAIN,
+    ledger_address=ADDRESS,
+    beacon=DrandBeacon.of(QUICKNET),
+    timestamp_milliseconds=1_000 * QUICKNET.due_seconds(1_000),
+)
 SOME_CID = CID.of(Codec.RAW, b"some")
 WORLD = World()
 PROPOSAL = WORLD.person("alice").proposes(WORLD.provider("bob", atto=0))
@@ -186,37 +196,47 @@ def test_an_account_that_locks_more_than_it_has_does_not_exist() -> None:
 
 
 def test_a_chain_is_named_after_all_that_it_begins_with() -> None:
-    genesis = Genesis(
-        policy=MAIN, ledger_address=ADDRESS, beacon_public_key=bytes(48), timestamp_milliseconds=1
-    )
+    genesis = MAIN_GENESIS
+    second = genesis.timestamp_milliseconds + 1_000 * QUICKNET.period_seconds
     variants = {
         genesis.chain_id,
         genesis.evolve(policy=MAIN.evolve(fault_fee_periods=4)).chain_id,
-        genesis.evolve(timestamp_milliseconds=2).chain_id,
-        genesis.evolve(beacon_public_key=b"\1" * 48).chain_id,
+        genesis.evolve(timestamp_milliseconds=second).chain_id,
+        genesis.evolve(policy=MAIN.evolve(name="other"), beacon=OWN).chain_id,
+        genesis.evolve(policy=MAIN.evolve(name="other"), beacon=OTHER_OWN).chain_id,
         genesis.evolve(allocations=(Allocation(address=ADDRESS, amount_atto=Atto(1)),)).chain_id,
     }
-    assert len(variants) == 5
+    assert len(variants) == 6
     assert Genesis.decode(genesis.encode()) == genesis
 
 
 def test_a_genesis_pays_nobody_on_another_network() -> None:
-    terms: dict[str, Any] = {"beacon_public_key": bytes(48), "timestamp_milliseconds": 1}
+    terms: dict[str, Any] = {"beacon": OWN, "timestamp_milliseconds": 1}
     with pytest.raises(ValidationError, match="another network"):
         Genesis(policy=DEV, ledger_address=ADDRESS, **terms)
     allocation = Allocation(address=KEY.address("thf"), amount_atto=Atto(1))
     with pytest.raises(ValidationError, match="another network"):
-        Genesis(policy=MAIN, ledger_address=ADDRESS, allocations=(allocation,), **terms)
+        MAIN_GENESIS.evolve(allocations=(allocation,))
 
 
-def test_a_genesis_claims_no_beacon_that_nobody_checks() -> None:
-    genesis = Genesis(
-        policy=MAIN, ledger_address=ADDRESS, beacon_public_key=bytes(48), timestamp_milliseconds=1
-    )
-    assert not genesis.beacon_is_drand
-    fields = genesis.model_dump() | {"beacon_is_drand": True}
-    with pytest.raises(ValidationError, match="beacon_is_drand"):
-        Genesis.model_validate(fields)
+def test_main_takes_its_randomness_from_quicknet_and_nobody_else_claims_to() -> None:
+    assert MAIN_GENESIS.beacon_is_drand
+    named_alike = DrandBeacon.of(replace(QUICKNET, public_key=b"\1" * 96))
+    for beacon in (OWN, named_alike):
+        with pytest.raises(ValidationError, match="quicknet"):
+            MAIN_GENESIS.evolve(beacon=beacon)
+        other = MAIN_GENESIS.evolve(policy=MAIN.evolve(name="other"), beacon=beacon)
+        assert not other.beacon_is_drand, "its key may be in one hand"
+
+
+def test_a_chain_that_follows_drand_keeps_its_time() -> None:
+    late = MAIN_GENESIS.timestamp_milliseconds + 1
+    with pytest.raises(ValidationError, match="a round is due"):
+        MAIN_GENESIS.evolve(timestamp_milliseconds=late)
+    with pytest.raises(ValidationError, match="number of drand's rounds"):
+        MAIN_GENESIS.evolve(policy=MAIN.evolve(name="other", epoch_seconds=2))
+    with pytest.raises(ValidationError, match="chained"):
+        DrandBeacon.of(replace(QUICKNET, scheme=Scheme.CHAINED))
 
 
 def test_a_receipt_without_a_code_is_done() -> None:

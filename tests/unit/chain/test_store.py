@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chain.account import Account
+from chain.beacon import OwnBeacon
 from chain.block import Genesis
 from chain.deal import Deal, DealProposal, DealState, Reservation
 from chain.keys import Address
@@ -33,7 +34,7 @@ ADDRESSES = tuple(key_of(name).address("thf") for name in NAMES)
 GENESIS = Genesis(
     policy=DEV,
     ledger_address=ADDRESSES[0],
-    beacon_public_key=bytes(48),
+    beacon=OwnBeacon(public_key=bytes(48)),
     timestamp_milliseconds=0,
 )
 
