@@ -183,7 +183,8 @@ def load_toml(path: Path, model: type[Model]) -> Model:
     except FileNotFoundError:
         text = ""
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(path, key="", line=None, reason=f"can't be read: {error}") from error
+        why = getattr(error, "strerror", None) or error
+        raise ConfigError(path, key="", line=None, reason=f"can't be read: {why}") from error
     try:
         return model.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:

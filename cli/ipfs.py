@@ -5,7 +5,7 @@ import typer
 from cli.plumbing import adding, cars, keeping, names, network, reading
 
 app = typer.Typer(
-    help="The plumbing, in Kubo's words: blocks, pins and peers of this client, without a ledger.",
+    help="The plumbing, in Kubo's words: blocks, pins, names and peers; needs no ledger.",
     no_args_is_help=True,
 )
 app.command("add")(adding.add)

@@ -1,13 +1,9 @@
 """Joining the network without money: through the registry where there is one, and without it."""
 
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 
-import pytest
 import pytest_asyncio
 
-from chain import http
-from chain.api import create_app
 from chain.messages import RegisterProvider
 from client.config import ClientConfig
 from client.plumbing.session import open_network
@@ -18,21 +14,9 @@ from ipfs.p2p.multiaddr import Multiaddr
 from ipfs.p2p.peer_id import Identity
 from ipfs.p2p.swarm import Swarm
 from tests.support.kad import where
-from tests.support.nodes import SteppedLedger, stepped_ledger
+from tests.support.nodes import SteppedLedger
 
 LOOPBACK = Multiaddr.parse("/ip4/127.0.0.1/tcp/0")
-
-
-@pytest.fixture
-def on(tmp_path: Path) -> Iterator[SteppedLedger]:
-    with stepped_ledger(tmp_path / "ledger") as stepped:
-        yield stepped
-
-
-@pytest_asyncio.fixture
-async def config(on: SteppedLedger) -> AsyncIterator[ClientConfig]:
-    async with http.serving(create_app(on.node), host="127.0.0.1", port=0) as url:
-        yield ClientConfig(ledger_url=url)
 
 
 @pytest_asyncio.fixture

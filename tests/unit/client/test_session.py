@@ -1,13 +1,9 @@
 """A session over real sockets: the right ledger, one at a time, whoever else is registered."""
 
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
-from chain import http
-from chain.api import create_app
 from chain.disk import FolderLocked
 from chain.ledger import LedgerForeign, LedgerUnreachable
 from chain.messages import RegisterProvider
@@ -17,19 +13,7 @@ from client.session import open_client, open_ledger, open_payer
 from client.wallet import create_wallet
 from ipfs.p2p.peer_id import Identity
 from ipfs.pins.pin import Pin
-from tests.support.nodes import SteppedLedger, stepped_ledger
-
-
-@pytest.fixture
-def on(tmp_path: Path) -> Iterator[SteppedLedger]:
-    with stepped_ledger(tmp_path / "ledger") as stepped:
-        yield stepped
-
-
-@pytest_asyncio.fixture
-async def config(on: SteppedLedger) -> AsyncIterator[ClientConfig]:
-    async with http.serving(create_app(on.node), host="127.0.0.1", port=0) as url:
-        yield ClientConfig(ledger_url=url)
+from tests.support.nodes import SteppedLedger
 
 
 async def test_a_ledger_of_another_network_is_refused_though_its_addresses_look_alike(
