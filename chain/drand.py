@@ -76,6 +76,7 @@ class DrandClient:
             raise ValueError("a beacon needs a source")
         self._chain = chain
         self._urls = [url.rstrip("/") for url in dict.fromkeys(urls)]
+        self._failing: set[str] = set()
         self._answer_seconds = answer_seconds
         self._hedge_seconds = hedge_seconds
         # A few bytes compressed could be many more, so nothing is.
@@ -118,7 +119,9 @@ class DrandClient:
                 for task in done:
                     url = tasks.pop(task)
                     try:
-                        return task.result()
+                        found = task.result()
+                        self._failing.discard(url)
+                        return found
                     except _SourceFailed as failure:
                         reasons[url] = str(failure)
                         if isinstance(failure, _NotPublished):
@@ -132,7 +135,9 @@ class DrandClient:
         raise RoundUnavailable(number, reasons)
 
     def _ask_last(self, url: str, reason: str) -> None:
-        log.warning("drand source %s: %s", url, reason)
+        if url not in self._failing:
+            log.warning("drand source %s: %s", url, reason)
+        self._failing.add(url)
         self._urls.remove(url)
         self._urls.append(url)
 

@@ -120,11 +120,12 @@ class DrandPulses:
             try:
                 published = await self._client.round(number)
             except RoundUnavailable as error:
-                is_late = self._clock() - due_milliseconds > self._epoch_milliseconds // 2
+                half_milliseconds = self._epoch_milliseconds // 2
+                is_late = self._clock() - due_milliseconds > half_milliseconds
                 if is_late and not is_waited_for:
                     log.warning("the ledger waits for drand: %s", error)
                     is_waited_for = True
-                await asyncio.sleep(RETRY_SECONDS)
+                await asyncio.sleep(half_milliseconds / 1_000 if is_late else RETRY_SECONDS)
                 continue
             if self._clock() - due_milliseconds <= self._late_milliseconds:
                 self._taken_milliseconds = self._clock()
