@@ -110,7 +110,8 @@ def seal_together(
     Killed at any moment, each goes on from the last of its files that was whole (`journal.py`).
     Labels of two are made in less time than of one after the other; see `layers.py`.
 
-    pool:  finds parents and writes layers down meanwhile; two threads do both
+    pool:  finds parents and writes layers down meanwhile; one thread more than sectors does both,
+           with fewer the labels wait for the disk
 
     Raises: `WrongSector` if a folder holds another one, `OSError` from the disk.
     """

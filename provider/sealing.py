@@ -84,8 +84,8 @@ class SealJob:
             SectorToSeal(replica_id, staged.data_path, staged.folder, partial(report, index))
             for index, (replica_id, staged) in enumerate(self.sectors)
         ]
-        # One finds parents while labels are made, the other writes the layer before to the disk.
-        with ThreadPoolExecutor(2) as pool:
+        # One finds parents while labels are made, others write the layers before to the disk.
+        with ThreadPoolExecutor(1 + len(sectors)) as pool:
             return tuple(seal_together(self.parameters, sectors, pool))
 
 
