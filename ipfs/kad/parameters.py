@@ -66,6 +66,9 @@ class KadParameters:
     """Values found that end a search for the best (go-libp2p-kad-dht, IPNS quorum). Where fewer
     servers keep it, the search ends once the `k` nearest have answered."""
 
+    repairs_max: int = 64
+    """Values found to be lacking somewhere that wait to be handed on; further ones are dropped."""
+
     keys_per_provider_max: int = 10_000
     """Records kept of one provider, so that one can't push out the others' with its own."""
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from enum import Enum, auto
 from random import Random, SystemRandom
 from typing import Final
@@ -108,6 +108,9 @@ class Kademlia:
         )
         self._bootstrap_peers: tuple[PeerAddress, ...] = ()
         self._announcements = Announcements(republish_seconds=parameters.republish_seconds)
+        self._behind: asyncio.Queue[tuple[PutValue, list[PeerAddress]]] = asyncio.Queue(
+            parameters.repairs_max
+        )
         host.on_identified(self._take_identified)
         for peer_id in host.connected_peers():
             self._take_identified(peer_id, host.peer_protocols(peer_id))
@@ -195,7 +198,7 @@ class Kademlia:
         return await self._walker.place(PutValue(key, value), await self._walker.approach(key))
 
     async def get_value(self, key: bytes) -> bytes | None:
-        """Return the best value found under a key, or None; whoever was behind is told of it."""
+        """Return the best value found under a key, or None; `run` tells it to who was behind."""
         told: dict[PeerId, bytes] = {}
         lookup = self._walker.lookup(key, beta=self._parameters.k)
         async with aclosing(self._walker.walk(lookup, GetValue(key))) as answers:
@@ -210,13 +213,20 @@ class Kademlia:
         if best is not None:
             nearest = lookup.closest(self._parameters.k)
             behind = [peer for peer in nearest if told.get(peer.peer_id) != best]
-            await self._walker.place(PutValue(key, best), behind)
+            # One of them may be mute: the reader does not wait for it.
+            with suppress(asyncio.QueueFull):
+                self._behind.put_nowait((PutValue(key, best), behind))
         return best
+
+    async def repair(self) -> None:
+        """Wait for a value that some peers were found to lack, and hand it to them."""
+        await self._walker.place(*await self._behind.get())
 
     async def run(self) -> None:
         """Keep the table, the records and our announcements fresh, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._greet_as_they_come())
+            tasks.create_task(self._repair_as_they_come())
             while True:
                 await self.upkeep()
                 is_alone = not len(self._table) or self._announcements.due(self._clock())
@@ -245,6 +255,10 @@ class Kademlia:
     async def _greet_as_they_come(self) -> None:
         while await self._walker.has_newcomers.wait():
             await self.greet()
+
+    async def _repair_as_they_come(self) -> None:
+        while True:
+            await self.repair()
 
     async def _sweep(self) -> None:
         """Announce what is due, neighbours in the key space together."""

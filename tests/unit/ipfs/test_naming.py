@@ -1,3 +1,4 @@
+import asyncio
 import time
 
 import pytest
@@ -7,7 +8,15 @@ from ipfs.framing import encode_frame
 from ipfs.host import Stream
 from ipfs.ipns import IpnsRecord, IpnsValidator, RecordExpired, routing_key, validity_at
 from ipfs.kad.keyspace import key_of
-from ipfs.kad.messages import GetValue, MessageType, Response, ValueRecord, decode_response
+from ipfs.kad.messages import (
+    GetValue,
+    MessageType,
+    PutValue,
+    Response,
+    ValueRecord,
+    decode_request,
+    decode_response,
+)
 from ipfs.kad.messages import encode_request as encode
 from ipfs.kad.parameters import LAN_PROTOCOL_ID
 from ipfs.kad.stream import Kademlia
@@ -86,7 +95,33 @@ async def test_whoever_resolves_brings_those_behind_up_to_date() -> None:
         reader = Kademlia(asker, clock=net.clock)
         assert await reader.bootstrap([where(host) for host in net.hosts[:6]]) == 6
         assert await resolve(reader, NAME, now_ns=NOW_NS) == newer
+        await reader.repair()
         assert await kept_by(net.hosts[5], asker) == newer.encode()
+
+
+async def test_nobody_waits_for_a_peer_that_gives_values_and_takes_none() -> None:
+    async with dht(3) as net:
+        record = await publish(net.nodes[0], ALICE, CAT, now_ns=NOW_NS)
+        handed = asyncio.Event()
+
+        async def tell_and_never_take(stream: Stream) -> None:
+            [frame] = await read_frames(stream)
+            request = decode_request(frame)
+            if isinstance(request, PutValue):
+                handed.set()
+                await asyncio.Event().wait()
+            await stream.write(encode_frame(Response(request.message_type).encode()))
+            await stream.close_write()
+
+        mute = net.host()
+        mute.handle(LAN_PROTOCOL_ID, tell_and_never_take)
+        reader = Kademlia(net.host(), clock=net.clock)
+        await reader.bootstrap([where(net.hosts[0]), where(mute)])
+        repairing = asyncio.create_task(reader.repair())
+        assert await resolve(reader, NAME, now_ns=NOW_NS) == record
+        await handed.wait()
+        assert not repairing.done()
+        repairing.cancel()
 
 
 async def test_a_record_is_forgotten_after_two_days_and_when_it_ends() -> None:
