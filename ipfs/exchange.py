@@ -63,11 +63,15 @@ class Exchange(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DagLimits:
-    """What a DAG may be at most, blocks already in the store included; the root's depth is 0."""
+    """What a DAG may be at most, blocks already in the store included; the root's depth is 0.
+
+    ahead_bytes_max:  of CIDs that are linked to and not asked for yet; in memory, six times that
+    """
 
     blocks_max: int
     bytes_max: int
     depth_max: int = DEPTH_MAX
+    ahead_bytes_max: int = 32 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +122,8 @@ async def fetch_dag(
     on_progress:     called with the blocks and bytes that are in the store so far
 
     Can be called again after any failure: what is in the store is not fetched again, and of that
-    no leaf is read again. In memory are the blocks under way and 80 bytes for each block so far.
+    no leaf is read again. In memory are the blocks under way, the CIDs ahead, and 80 bytes for each
+    block linked to so far.
     Raises `DagUnavailable`; `LimitExceeded` before anything beyond `limits` is stored;
     `MalformedBytes` if a block of the DAG is not what its codec says.
     """
@@ -161,8 +166,10 @@ class _Walk:
 
     def __init__(self, root: CID, limits: DagLimits) -> None:
         self._limits = limits
-        self._seen = {_mark(root)}
-        self._ahead = [(root, 0)]
+        self._seen = {_mark(root.encode())}
+        # Encoded: a few wide nodes link to a million blocks, and a CID takes twice the memory.
+        self._ahead = [(root.encode(), 0)]
+        self._ahead_bytes = len(root.encode())
         self._wanted: dict[CID, int] = {}
         self._leaf_bytes_max = 0
         self.block_count = 0
@@ -192,7 +199,9 @@ class _Walk:
         """Return blocks to get next, if there is room; blocks that are their own CID are not."""
         taken: list[CID] = []
         while self.has_room:
-            cid, depth = self._ahead.pop()
+            encoded, depth = self._ahead.pop()
+            self._ahead_bytes -= len(encoded)
+            cid = CID.decode(encoded)
             if inline := inline_block(cid):
                 self._descend(inline, depth)
             else:
@@ -233,18 +242,26 @@ class _Walk:
         if links and depth >= self._limits.depth_max:
             raise LimitExceeded("depth of a DAG", limit=self._limits.depth_max, asked=depth + 1)
         for cid in reversed(links):
-            if (mark := _mark(cid)) not in self._seen:
+            encoded = cid.encode()
+            if (mark := _mark(encoded)) not in self._seen:
                 self._seen.add(mark)
-                self._ahead.append((cid, depth + 1))
+                self._ahead.append((encoded, depth + 1))
+                self._ahead_bytes += len(encoded)
         if len(self._seen) > self._limits.blocks_max:
             raise LimitExceeded(
                 "blocks of a DAG", limit=self._limits.blocks_max, asked=len(self._seen)
             )
+        if self._ahead_bytes > self._limits.ahead_bytes_max:
+            raise LimitExceeded(
+                "bytes of links ahead in a DAG",
+                limit=self._limits.ahead_bytes_max,
+                asked=self._ahead_bytes,
+            )
 
 
-def _mark(cid: CID) -> int:
-    """Return what a walk remembers of a block: 128 bits of what tells it from others."""
-    return int.from_bytes(hashlib.sha256(cid.encode()).digest()[:16])
+def _mark(encoded: bytes) -> int:
+    """Return what a walk remembers of a CID: 128 bits of what tells it from others."""
+    return int.from_bytes(hashlib.sha256(encoded).digest()[:16])
 
 
 async def _receive(

@@ -349,8 +349,9 @@ async def test_nobody_has_it() -> None:
         (DagLimits(blocks_max=42, bytes_max=1 << 30), "blocks of a DAG"),
         (DagLimits(blocks_max=10_000, bytes_max=30_000), "bytes of a DAG"),
         (DagLimits(blocks_max=10_000, bytes_max=1 << 30, depth_max=1), "depth of a DAG"),
+        (DagLimits(blocks_max=10_000, bytes_max=1 << 30, ahead_bytes_max=200), "bytes of links"),
     ],
-    ids=["blocks", "bytes", "depth"],
+    ids=["blocks", "bytes", "depth", "links"],
 )
 async def test_nothing_beyond_the_limits_is_stored(limits: DagLimits, what: str) -> None:
     blocks = tree(40)
