@@ -9,7 +9,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from threading import RLock
 from typing import Final, Self
@@ -73,27 +73,31 @@ class DiskBlockstore:
         disk = os.statvfs(folder)
         disk_bytes = disk.f_frsize * disk.f_blocks
         self._segment_bytes_max = min(segment_bytes_max, max(1, disk_bytes // _DISK_PARTS_MIN))
-        self._lock_fd = take(folder / _LOCK_NAME, StoreLocked)
-        try:
+        with ExitStack() as opened:
+            lock_fd = take(folder / _LOCK_NAME, StoreLocked)
+            opened.callback(os.close, lock_fd)
             self._segments = SegmentFile.all_in(folder)
             self._open_segments = OpenSegments(folder)
             self._index = SegmentIndex(folder)
+            opened.callback(self._index.abandon)
             self._catch_up()
-        except BaseException:
-            os.close(self._lock_fd)
-            raise
+            opened.pop_all()
+        self._lock_fd: int | None = lock_fd
         if self._index.was_damaged:
             log.warning("the index of %s was damaged and is made anew", folder)
 
     def close(self) -> None:
-        """Release the folder."""
+        """Release the folder; done again, it does nothing."""
         with self._writing, self._mutex:
+            lock_fd, self._lock_fd = self._lock_fd, None
+            if lock_fd is None:
+                return
             try:
                 self._close_writer()
                 self._open_segments.close()
                 self._index.close()
             finally:
-                os.close(self._lock_fd)
+                os.close(lock_fd)
 
     def __enter__(self) -> Self:
         return self

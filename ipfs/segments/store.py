@@ -133,9 +133,13 @@ class SegmentIndex(_Finder):
         draft.write_bytes(_digest(self._folder / INDEX_NAME))
         draft.replace(self._seal)
 
+    def abandon(self) -> None:
+        """Close the file unsealed: the next opening looks closely at it."""
+        self._database.close()
+
     def discard(self) -> None:
         """Close the file and remove it."""
-        self._database.close()
+        self.abandon()
         _remove(self._folder / INDEX_NAME)
 
     @contextmanager

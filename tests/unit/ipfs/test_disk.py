@@ -57,6 +57,32 @@ def test_a_folder_is_open_once(tmp_path: Path) -> None:
     DiskBlockstore(tmp_path).close()
 
 
+def test_closed_again_it_closes_nothing_that_is_not_its_own(tmp_path: Path) -> None:
+    store = DiskBlockstore(tmp_path / "store")
+    store.close()
+    with (tmp_path / "another's").open("wb") as file:
+        store.close()
+        os.fstat(file.fileno())
+
+
+def test_an_opening_that_fails_leaves_nothing_open(tmp_path: Path) -> None:
+    folder = tmp_path / "store"
+    with DiskBlockstore(folder) as store:
+        store.put([block(1)])
+    lose_index(folder)
+    [segment] = segments(folder)
+    segment.rename(tmp_path / "away")
+    segment.mkdir()
+    before = set(Path("/proc/self/fd").iterdir())
+    with pytest.raises(IsADirectoryError):
+        DiskBlockstore(folder)
+    assert set(Path("/proc/self/fd").iterdir()) == before
+    segment.rmdir()
+    (tmp_path / "away").rename(segment)
+    with DiskBlockstore(folder) as store:
+        assert store.get(block(1).cid) == block(1)
+
+
 def test_a_block_put_twice_is_stored_once(store: DiskBlockstore, tmp_path: Path) -> None:
     store.put([big(1), big(1)])
     store.put([big(1)])
