@@ -14,13 +14,14 @@ VERIFICATION_FAILED: Final = 8
 NO_WALLET: Final = 10
 LOCKED: Final = 11
 INTERRUPTED: Final = 130
+NOBODY_READS: Final = 141
 TERMINATED: Final = 143
 """128 and the number of the signal, as shells count."""
 
 HELP: Final = (
     "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 4 not found, 5 not allowed, "
     "6 not enough money, 7 network (try again), 8 verification failed, 10 no wallet, "
-    "11 folder in use, 130 interrupted, 143 terminated."
+    "11 folder in use, 130 interrupted, 141 nobody reads the output, 143 terminated."
 )
 
 _BY_CODE: Final[Mapping[str, int]] = {

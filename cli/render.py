@@ -94,6 +94,10 @@ def finish(as_json: bool, work: Callable[[Output], Coroutine[Any, Any, T]]) -> T
         return asyncio.run(_stoppable(work(out)))
     except BaseException as error:
         cause = _only_cause(error)
+        if isinstance(cause, BrokenPipeError):
+            # Whoever reads has had enough, and what is still buffered must go somewhere.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(exits.NOBODY_READS) from None
         if isinstance(error, KeyboardInterrupt) and not as_json:
             typer.echo("interrupted; said again, what was begun goes on", err=True)
         code = exits.code_of(cause)

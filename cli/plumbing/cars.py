@@ -1,9 +1,11 @@
 """`holdfast ipfs export` and `import`: DAGs as CAR files, through pipes too."""
 
+import os
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
@@ -35,7 +37,7 @@ def export(
         root = parse_cid(cid)
         folder, _config = client_settings(home, None)
         with open_reader(folder) as blocks, ExitStack() as opened:
-            out = opened.enter_context(out_path.open("xb")) if out_path else sys.stdout.buffer
+            out = opened.enter_context(_new_file(out_path)) if out_path else sys.stdout.buffer
             for data in (car_of if car_version == 1 else car_v2_of)(blocks, root):
                 out.write(data)
             out.flush()
@@ -75,3 +77,16 @@ def import_(
         out.result("", roots=roots, blocks=count)
 
     finish(as_json, work)
+
+
+@contextmanager
+def _new_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that is on the disk afterwards, or gone if what was to be written fails."""
+    with path.open("xb") as file:
+        try:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise

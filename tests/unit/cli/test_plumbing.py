@@ -1,6 +1,9 @@
 """`holdfast ipfs` without a network: the CIDs that others give, pipes, pins, garbage, scrubbing."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,6 +119,40 @@ def test_a_car_of_version_2_goes_through_a_pipe(home: Home, other: Home) -> None
     damaged = bytearray(car)
     damaged[len(car) // 2] ^= 1
     assert other.says("import", stdin=bytes(damaged)).exit_code == 8
+
+
+def test_an_export_that_fails_leaves_no_part_of_a_car(home: Home, tmp_path: Path) -> None:
+    cid = home.says("add", "-Q", "--chunker", "size-1000", stdin=content(20_000)).text
+    [*_, last] = home.says("refs", cid, "--offline").text.splitlines()
+    car, part = tmp_path / "whole.car", tmp_path / "part.car"
+    assert home.says("export", cid, "-o", car).text == ""
+    assert car.read_bytes() == home.says("export", cid).stdout
+    assert home.says("export", cid, "-o", car).exit_code == 1
+    assert car.exists(), "what was there before stays"
+    home.says("pin", "rm", cid).text  # noqa: B018
+    for each in home.says("refs", cid, "--offline").text.splitlines():
+        if each != last:
+            home.says("pin", "add", each).text  # noqa: B018
+    home.says("pin", "add", "--direct", cid).text  # noqa: B018
+    assert home.says("gc", "--json").result["removed"] == 1
+    assert home.says("export", cid, "-o", part).exit_code == 4
+    assert not part.exists()
+
+
+def test_a_reader_that_has_had_enough_is_no_trouble(home: Home) -> None:
+    cid = home.says("add", "-Q", stdin=content(1_048_577)).text
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", "cli.main", "ipfs", "cat", cid],
+        env={**os.environ, "HOLDFAST_HOME": str(home.folder)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.read(1) == content(1)
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
 
 
 def test_what_is_in_a_folder(home: Home, tmp_path: Path) -> None:
