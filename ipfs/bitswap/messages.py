@@ -137,14 +137,16 @@ class Message:
         blocks: list[Block] = []
         presences: list[Presence] = []
         full, pending_bytes = False, 0
-        for number, value in reader.fields(data):
+        for number, value in reader.fields(memoryview(data)):
             match number:
                 case 1:
                     full |= _split_wantlist(_bytes(value), entries)
                 case 2:
                     blocks.append(_bare_block(_bytes(value)))
                 case 3:
-                    blocks.append(_decode_block(reader, _bytes(value)))
+                    blocks.append(
+                        _decode_block(reader, protobuf.expect_raw(value, "Bitswap message"))
+                    )
                 case 4:
                     with suppress(UnknownHash):
                         presences.append(_decode_presence(reader, _bytes(value)))
@@ -231,7 +233,7 @@ def _block_head(block: Block) -> bytes:
     return protobuf.encode_bytes_head(3, len(head) + len(block.data)) + head
 
 
-def _decode_block(reader: FieldReader, data: bytes) -> Block:
+def _decode_block(reader: FieldReader, data: memoryview) -> Block:
     got = dict(reader.fields(data))
     prefix, content = _bytes(got.get(1, b"")), _bytes(got.get(2, b""))
     _require_size(content)
@@ -267,22 +269,22 @@ def _cid_under_prefix(prefix: bytes, content: bytes) -> CID:
     return cid
 
 
-def _bytes(value: int | bytes) -> bytes:
+def _bytes(value: int | bytes | memoryview) -> bytes:
     return protobuf.expect_bytes(value, "Bitswap message")
 
 
-def _bool(value: int | bytes) -> bool:
+def _bool(value: int | bytes | memoryview) -> bool:
     return protobuf.expect_int(value, "Bitswap message") != 0
 
 
-def _int31(value: int | bytes, what: str) -> int:
+def _int31(value: int | bytes | memoryview, what: str) -> int:
     number = protobuf.expect_int(value, what)
     if number >= 1 << 31:
         raise MalformedBytes(what, "negative, or over 31 bits")
     return number
 
 
-def _choice(kind: type[_Choice], value: int | bytes) -> _Choice:
+def _choice(kind: type[_Choice], value: int | bytes | memoryview) -> _Choice:
     number = protobuf.expect_int(value, kind.__name__)
     if number not in kind.__members__.values():
         raise MalformedBytes(kind.__name__, f"no such value: {number}")

@@ -1,24 +1,45 @@
 """Laws of frames."""
 
+import tracemalloc
+from random import Random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ipfs import varint
 from ipfs.errors import LimitExceeded, PeerError
-from ipfs.framing import FrameReader, encode_frame
+from ipfs.framing import GATHERED_BYTES, FrameReader, encode_frame
+
+PAYLOADS = st.one_of(
+    st.binary(max_size=300),
+    st.integers(0, 3 * GATHERED_BYTES).map(lambda size: Random(size).randbytes(size)),
+)
 
 
-@given(st.lists(st.binary(max_size=300), max_size=6), st.data())
+@given(st.lists(PAYLOADS, max_size=6), st.data())
 def test_how_the_bytes_arrive_does_not_matter(payloads: list[bytes], data: st.DataObject) -> None:
     stream = b"".join(map(encode_frame, payloads))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=8)))
-    reader = FrameReader(frame_bytes_max=300)
+    reader = FrameReader(frame_bytes_max=3 * GATHERED_BYTES)
     read: list[bytes] = []
     for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
         read += reader.feed(stream[start:end])
+        assert reader.held_bytes == end - sum(len(encode_frame(payload)) for payload in read)
     assert read == payloads
     assert reader.is_between_frames
+
+
+def test_a_trickle_takes_little_more_than_its_bytes() -> None:
+    reader = FrameReader(frame_bytes_max=1 << 20)
+    tracemalloc.start()
+    try:
+        for byte in encode_frame(bytes(1 << 16))[:-1]:
+            assert list(reader.feed(bytes((byte,)))) == []
+        held_bytes, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held_bytes < 2 * reader.held_bytes
 
 
 @given(st.binary(min_size=1, max_size=200), st.data())
