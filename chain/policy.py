@@ -62,7 +62,7 @@ class Policy(Record):
     publish_batch_max: PositiveInt = 64
     proofs_kept_periods: PositiveInt = 2
     proof_bytes_max: PositiveInt = 16 * 1024 * 1024
-    """A PoRep of 64 GiB with 64 pieces takes 14.6 MiB: 688 challenges of 22 KiB (SECURITY)."""
+    """A PoRep of 64 GiB with 64 pieces, 688 challenges of 22 KiB, is below 14.6 MiB (SECURITY)."""
 
     recovery_windows_max: PositiveInt = 7
     """So many of the missed windows a faulty sector answers, the newest, to be well again."""

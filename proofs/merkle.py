@@ -91,21 +91,6 @@ def prove_inclusion(rows: Sequence[Row], leaf_index: int) -> InclusionProof:
     return InclusionProof(bytes(rows[0][leaf_index]), leaf_index, siblings)
 
 
-def verify_paths(indices: Sequence[int], paths: ByteArray, *, root: bytes) -> None:
-    """Check that leaves are in the tree with this root: `verify_inclusion` for many, faster.
-
-    indices:  of the leaves, each below 2^depth
-    paths:    (leaves, 1 + depth, 32): each leaf, and its siblings from the bottom up
-
-    Raises: `ProofRejected`.
-    """
-    count, length, _ = paths.shape
-    level = kernels.level_for(count * length)
-    climbed = level.climb(np.array(indices, np.uint64), paths)
-    if (climbed != np.frombuffer(root, np.uint8)).any():
-        raise ProofRejected("a path does not lead to the root")
-
-
 def verify_inclusion(proof: InclusionProof, *, root: bytes, leaf_count: int) -> None:
     """Check that a leaf is in the tree with this root and exactly this many leaves.
 

@@ -5,8 +5,9 @@ verifier recomputes the node's label in every layer and its encoding. Challenges
 whole sector, and over each piece: of a small one the sector's own would hit nothing. The bytes:
 
     comm_c, comm_r_last
-    per challenge:  replica node, path | data node, path | 15 columns (the node's, its parents' in
-                    order), each: a label per layer, path
+    a multiproof (`multiproof.py`) of the challenged nodes of the replica, and one of the data
+    the columns of those nodes and all their parents, each once and from left to right: a label
+    per layer; then the siblings above the columns' hashes, as in a multiproof
 
 Every item is a 32-byte node, so a proof's length follows from its statement.
 """
@@ -19,12 +20,12 @@ from pathlib import Path
 import numpy as np
 
 from proofs import kernels
-from proofs.encoding import decode_nodes, encode_inclusion
+from proofs.encoding import decode_nodes
 from proofs.errors import ProofRejected
 from proofs.graph import Graph
 from proofs.hashing import LAST_BYTE_MAX, NODE_BYTES, comm_r, tagged_draws
-from proofs.kernels.arrays import ByteArray
-from proofs.merkle import prove_inclusion, verify_paths
+from proofs.kernels.arrays import NodeArray
+from proofs.multiproof import distinct, prove_leaves, sibling_count, siblings, verify_leaves
 from proofs.parameters import BASE_DEGREE, DEGREE, ProofParameters
 from proofs.replica import (
     check_piece_ranges,
@@ -78,8 +79,8 @@ class PorepStatement:
         )
 
 
-def proof_bytes(parameters: ProofParameters, *, piece_count: int) -> int:
-    """Return the exact length of a proof about a sector of so many pieces."""
+def longest_proof_bytes(parameters: ProofParameters, *, piece_count: int) -> int:
+    """Return what no proof about a sector of so many pieces is longer than."""
     depth = parameters.tree_depth
     opening = 2 * (1 + depth) + (1 + DEGREE) * (parameters.layers + depth)
     count = parameters.porep_challenge_count + parameters.piece_challenge_count * piece_count
@@ -122,7 +123,8 @@ def prove(statement: PorepStatement, folder: Path) -> bytes:
     if manifest.commitments.comm_r != statement.comm_r:
         raise WrongSector(f"{folder} holds another replica than the one committed to")
     count = statement.parameters.node_count
-    graph = Graph(count, statement.parameters.porep_id)
+    asked = distinct(challenges(statement))
+    opened = distinct(node for row in _with_parents(statement, asked) for node in row)
     nodes = [manifest.commitments.comm_c, manifest.commitments.comm_r_last]
     with ExitStack() as files:
         replica = files.enter_context(open_replica(folder, count))
@@ -132,12 +134,11 @@ def prove(statement: PorepStatement, folder: Path) -> bytes:
             files.enter_context(NodeFile(folder / layer_name(layer + 1)))
             for layer in range(statement.parameters.layers)
         ]
-        for challenge in challenges(statement):
-            nodes += encode_inclusion(prove_inclusion(replica, challenge))
-            nodes += encode_inclusion(prove_inclusion(data, challenge))
-            for node in (challenge, *graph.parents(challenge)):
-                nodes += (layer.node(node) for layer in layers)
-                nodes += prove_inclusion(columns, node).siblings
+        nodes += prove_leaves(replica, asked)
+        nodes += prove_leaves(data, asked)
+        for node in opened:
+            nodes += (layer.node(node) for layer in layers)
+        nodes += siblings(columns, opened)
     return b"".join(nodes)
 
 
@@ -146,45 +147,43 @@ def verify(statement: PorepStatement, proof: bytes) -> None:
 
     Raises: `ProofRejected`.
     """
-    parameters, asked = statement.parameters, challenges(statement)
-    expected_bytes = proof_bytes(parameters, piece_count=len(statement.piece_ranges))
-    trees, openings = decode_nodes(proof, expected_bytes=expected_bytes)
+    parameters, depth = statement.parameters, statement.parameters.tree_depth
+    asked = distinct(challenges(statement))
+    families = _with_parents(statement, asked)
+    opened = distinct(node for family in families for node in family)
+    leaf_nodes = len(asked) + sibling_count(asked, depth)
+    label_nodes = len(opened) * parameters.layers
+    node_count = 2 + 2 * leaf_nodes + label_nodes + sibling_count(opened, depth)
+    trees, nodes = decode_nodes(proof, expected_bytes=NODE_BYTES * node_count)
     if comm_r(*trees) != statement.comm_r:
         raise ProofRejected("the trees are not those of CommR")
     comm_c, comm_r_last = trees
-    openings = openings.reshape(len(asked), -1, NODE_BYTES)
-    depth = parameters.tree_depth
-    replica, data, columns = np.split(openings, (1 + depth, 2 + 2 * depth), axis=1)
-    verify_paths(asked, replica, root=comm_r_last)
-    verify_paths(asked, data, root=statement.comm_d)
-    if (data[:, 0, -1] > LAST_BYTE_MAX).any():
+    ends = (leaf_nodes, 2 * leaf_nodes, 2 * leaf_nodes + label_nodes)
+    replica, data, columns, above_columns = np.split(nodes, ends)
+    verify_leaves(asked, replica, depth=depth, root=comm_r_last)
+    verify_leaves(asked, data, depth=depth, root=statement.comm_d)
+    if (data[: len(asked), -1] > LAST_BYTE_MAX).any():
         raise ProofRejected("a data node is not below 2^254")
-    graph = Graph(parameters.node_count, parameters.porep_id)
-    nodes = [(node, *graph.parents(node)) for node in asked]
-    columns = columns.reshape(-1, parameters.layers + depth, NODE_BYTES)
-    labels = np.ascontiguousarray(columns[:, : parameters.layers])
-    _verify_columns([node for row in nodes for node in row], labels, columns, comm_c)
-    for at, node in enumerate(asked):
-        rows = labels[at * (1 + DEGREE) : (at + 1) * (1 + DEGREE)]
-        _verify_labels(statement, node, [list(map(bytes, row)) for row in rows])
-        if encode(bytes(data[at, 0]), bytes(rows[0, -1])) != bytes(replica[at, 0]):
+    leaves = np.empty((len(opened), NODE_BYTES), np.uint8)
+    level = kernels.level_for(label_nodes)
+    level.hash_messages(columns.reshape(len(opened), -1), leaves)
+    verify_leaves(opened, np.concatenate((leaves, above_columns)), depth=depth, root=comm_c)
+    labels = dict(zip(opened, _labels(columns, parameters.layers), strict=True))
+    for at, family in enumerate(families):
+        _verify_labels(statement, family[0], [labels[node] for node in family])
+        if encode(bytes(data[at]), labels[family[0]][-1]) != bytes(replica[at]):
             raise ProofRejected("a replica node does not encode its data")
 
 
-def _verify_columns(
-    nodes: Sequence[int], labels: ByteArray, columns: ByteArray, comm_c: bytes
-) -> None:
-    """Check that nodes' labels are those that CommC commits to.
+def _with_parents(statement: PorepStatement, nodes: Sequence[int]) -> list[tuple[int, ...]]:
+    """Return each node and its 14 parents."""
+    graph = Graph(statement.parameters.node_count, statement.parameters.porep_id)
+    return [(node, *graph.parents(node)) for node in nodes]
 
-    labels:   (nodes, layers, 32)
-    columns:  (nodes, layers + depth, 32): the labels, and each column's path
-    """
-    count, layers, _ = labels.shape
-    paths = columns[:, layers - 1 :].copy()
-    hashes = np.empty((count, NODE_BYTES), np.uint8)
-    kernels.level_for(count * layers).hash_messages(labels.reshape(count, -1), hashes)
-    paths[:, 0] = hashes
-    verify_paths(nodes, paths, root=comm_c)
+
+def _labels(columns: NodeArray, layers: int) -> list[list[bytes]]:
+    """Return each column's labels, by layer."""
+    return [list(map(bytes, column)) for column in columns.reshape(-1, layers, NODE_BYTES)]
 
 
 def _verify_labels(

@@ -3,7 +3,7 @@
 The bytes:
 
     comm_c, comm_r_last
-    per seed, per challenge:  replica node, path
+    a multiproof (`multiproof.py`) of all challenged replica nodes
 
 Every item is a 32-byte node, so a proof's length follows from its statement.
 """
@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from proofs.encoding import decode_nodes, encode_inclusion
+from proofs.encoding import decode_nodes
 from proofs.errors import ProofRejected
 from proofs.hashing import NODE_BYTES, comm_r, tagged_draws
-from proofs.merkle import prove_inclusion, verify_paths
+from proofs.multiproof import distinct, prove_leaves, sibling_count, verify_leaves
 from proofs.parameters import ProofParameters
 from proofs.replica import check_piece_ranges, check_sector_name
 from proofs.sealed import WrongSector, open_replica, read_manifest
@@ -45,8 +45,8 @@ class WindowStatement:
         check_piece_ranges(self.piece_ranges, self.parameters)
 
 
-def proof_bytes(parameters: ProofParameters, *, seed_count: int, piece_count: int) -> int:
-    """Return the exact length of a proof that answers so many seeds about so many pieces."""
+def longest_proof_bytes(parameters: ProofParameters, *, seed_count: int, piece_count: int) -> int:
+    """Return what no proof that answers so many seeds about so many pieces is longer than."""
     per_seed = parameters.window_challenge_count + parameters.piece_challenge_count * piece_count
     return NODE_BYTES * (2 + seed_count * per_seed * (1 + parameters.tree_depth))
 
@@ -85,8 +85,7 @@ def prove(statement: WindowStatement, folder: Path) -> bytes:
         raise WrongSector(f"{folder} does not hold the sector")
     nodes = [manifest.commitments.comm_c, manifest.commitments.comm_r_last]
     with open_replica(folder, statement.parameters.node_count) as rows:
-        for challenge in challenges(statement):
-            nodes += encode_inclusion(prove_inclusion(rows, challenge))
+        nodes += prove_leaves(rows, distinct(challenges(statement)))
     return b"".join(nodes)
 
 
@@ -95,13 +94,10 @@ def verify(statement: WindowStatement, proof: bytes) -> None:
 
     Raises: `ProofRejected`.
     """
-    parameters = statement.parameters
-    expected_bytes = proof_bytes(
-        parameters, seed_count=len(statement.seeds), piece_count=len(statement.piece_ranges)
-    )
-    trees, openings = decode_nodes(proof, expected_bytes=expected_bytes)
+    asked, depth = distinct(challenges(statement)), statement.parameters.tree_depth
+    node_count = 2 + len(asked) + sibling_count(asked, depth)
+    trees, nodes = decode_nodes(proof, expected_bytes=NODE_BYTES * node_count)
     if comm_r(*trees) != statement.comm_r:
         raise ProofRejected("the trees are not those of CommR")
-    paths = openings.reshape(-1, 1 + parameters.tree_depth, NODE_BYTES)
     _, comm_r_last = trees
-    verify_paths(challenges(statement), paths, root=comm_r_last)
+    verify_leaves(asked, nodes, depth=depth, root=comm_r_last)

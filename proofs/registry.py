@@ -58,13 +58,13 @@ def parameters_of(proof_type: ProofType) -> ProofParameters:
 
 
 def longest_proof_bytes(parameters: ProofParameters, *, piece_count: int, seed_count: int) -> int:
-    """Return the length of the longest proof about a sector of so many pieces.
+    """Return what no proof about a sector of so many pieces is longer than.
 
     seed_count:  of the windows that one proof of spacetime answers
     """
     return max(
-        porep.proof_bytes(parameters, piece_count=piece_count),
-        post.proof_bytes(parameters, seed_count=seed_count, piece_count=piece_count),
+        porep.longest_proof_bytes(parameters, piece_count=piece_count),
+        post.longest_proof_bytes(parameters, seed_count=seed_count, piece_count=piece_count),
     )
 
 

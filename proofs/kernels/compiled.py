@@ -76,41 +76,57 @@ def _label_nodes(
 
 
 @numba.njit(inline="always")
-def _gather(indices: Any, siblings: Any, nodes: Any, height: Any, first: Any, pairs: Any) -> None:
-    """Lay out the pairs of eight paths at one height: 16 nodes."""
-    for lane in range(LANES):
-        path = first + lane
-        mine = 8 * numba.int64(indices[path] >> numba.uint64(height) & numba.uint64(1))
-        for word in range(8):
-            pairs[lane, mine + word] = nodes[path, word]
-            pairs[lane, 8 - mine + word] = siblings[path, height, word]
+def _pair_up(indices: Any, row: Any, count: Any, siblings: Any, used: Any, pairs: Any) -> Any:
+    """Lay out a row's pairs, and put down where the nodes above go.
 
-
-@compiled
-def climb_sha_ni(indices: Any, siblings: Any, nodes: Any, pairs: Any) -> None:
-    """Replace leaves by the roots that their paths lead to; a multiple of eight of them.
-
-    siblings:  (n, depth, 8)
-    nodes:     (n, 8), leaves, then roots
-    pairs:     (8, 16), scratch
+    indices:  (count), of the row's known nodes, rising; then of those above
+    used:     how many of the siblings are
+    returns:  how many pairs there are, and how many siblings are used now
     """
-    source = numba.uint64(pairs.ctypes.data)
-    for first in range(0, nodes.shape[0], LANES):
-        target = numba.uint64(nodes[first].ctypes.data)
-        for height in range(siblings.shape[1]):
-            _gather(indices, siblings, nodes, height, first, pairs)
-            hash_pairs_sha_ni(source, target)
+    pair, at = 0, 0
+    while at < count:
+        index = indices[at]
+        mine = 8 * numba.int64(index & numba.uint64(1))
+        is_both = at + 1 < count and indices[at + 1] == index ^ numba.uint64(1)
+        for word in range(8):
+            other = row[at + 1, word] if is_both else siblings[used, word]
+            pairs[pair, mine + word] = row[at, word]
+            pairs[pair, 8 - mine + word] = other
+        indices[pair] = index >> numba.uint64(1)
+        pair += 1
+        at += 2 if is_both else 1
+        used += 0 if is_both else 1
+    return pair, used
 
 
 @compiled
-def climb_portable(indices: Any, siblings: Any, nodes: Any, pairs: Any) -> None:
-    """Replace leaves by roots without SHA-NI; see `climb_sha_ni`."""
-    source = numba.uint64(pairs.ctypes.data)
-    for first in range(0, nodes.shape[0], LANES):
-        target = numba.uint64(nodes[first].ctypes.data)
-        for height in range(siblings.shape[1]):
-            _gather(indices, siblings, nodes, height, first, pairs)
-            hash_pairs_portable(source, target)
+def climb_sha_ni(indices: Any, row: Any, siblings: Any, depth: Any, pairs: Any) -> None:
+    """Replace leaves by the root that they lead to together, in the row's first place.
+
+    indices:   (n), of the leaves, rising; scratch afterwards
+    row:       (n, 8), the leaves; as pairs, up to a multiple of the lanes
+    siblings:  (as many as it takes, 8)
+    pairs:     (n, 16), scratch
+    """
+    source, target = numba.uint64(pairs.ctypes.data), numba.uint64(row.ctypes.data)
+    count, used = len(indices), 0
+    for _ in range(depth):
+        count, used = _pair_up(indices, row, count, siblings, used, pairs)
+        for first in range(0, count, LANES):
+            hash_pairs_sha_ni(source + numba.uint64(64 * first), target + numba.uint64(32 * first))
+
+
+@compiled
+def climb_portable(indices: Any, row: Any, siblings: Any, depth: Any, pairs: Any) -> None:
+    """Replace leaves by a root without SHA-NI; see `climb_sha_ni`."""
+    source, target = numba.uint64(pairs.ctypes.data), numba.uint64(row.ctypes.data)
+    count, used = len(indices), 0
+    for _ in range(depth):
+        count, used = _pair_up(indices, row, count, siblings, used, pairs)
+        for first in range(0, count, LANES):
+            hash_pairs_portable(
+                source + numba.uint64(64 * first), target + numba.uint64(32 * first)
+            )
 
 
 @numba.njit(inline="always")

@@ -37,20 +37,25 @@ def hash_pairs(source: NodeArray, target: NodeArray) -> None:
     hash_messages(source.reshape(-1, 64), target)
 
 
-def climb(indices: IndexArray, paths: ByteArray) -> NodeArray:
-    """Return the roots that paths lead to.
+def climb(leaves: IndexArray, nodes: NodeArray, depth: int) -> bytes:
+    """Return the root that leaves lead to together.
 
-    indices:  (n), of the leaves
-    paths:    (n, 1 + depth, 32): each leaf, and its siblings from the bottom up
+    leaves:  (n), where they are, from left to right
+    nodes:   (n + siblings, 32), as in a multiproof; as many as there must be
     """
-    roots = []
-    for index, path in zip(indices.tolist(), paths, strict=True):
-        node, *siblings = map(bytes, path)
-        for height, sibling in enumerate(siblings):
-            is_right = index >> height & 1
-            node = node_hash(sibling, node) if is_right else node_hash(node, sibling)
-        roots.append(node)
-    return np.frombuffer(b"".join(roots), np.uint8).reshape(-1, 32)
+    data = nodes.tobytes()
+    given = (data[at : at + NODE_BYTES] for at in range(0, len(data), NODE_BYTES))
+    row: dict[int, bytes] = dict(zip(leaves.tolist(), given, strict=False))
+    for _ in range(depth):
+        above: dict[int, bytes] = {}
+        for index, node in row.items():
+            if index >> 1 not in above:
+                sibling = row.get(index ^ 1) or next(given)
+                pair = (sibling, node) if index & 1 else (node, sibling)
+                above[index >> 1] = node_hash(*pair)
+        row = above
+    [root] = row.values()
+    return root
 
 
 def hash_messages(messages: ByteArray, target: NodeArray) -> None:

@@ -71,17 +71,17 @@ class NumbaLevel:
         else:
             self._pairs(_address(source), _address(target), np.uint64(len(target)))
 
-    def climb(self, indices: IndexArray, paths: ByteArray) -> NodeArray:
-        """Return the roots that paths lead to; see `hashlib_level.climb`."""
-        count, length, _ = paths.shape
+    def climb(self, leaves: IndexArray, nodes: NodeArray, depth: int) -> bytes:
+        """Return the root that leaves lead to together; see `hashlib_level.climb`."""
+        count = len(leaves)
         lanes = -(-count // LANES) * LANES
-        words = np.zeros((lanes, length, 8), np.uint32)
-        words[:count] = np.ascontiguousarray(paths).view(np.uint32)
-        places = np.zeros(lanes, np.uint64)
-        places[:count] = indices
-        nodes = words[:, 0].copy()
-        self._climb(places, words[:, 1:].copy(), nodes, np.empty((LANES, 16), np.uint32))
-        return nodes.view(np.uint8)[:count]
+        words = np.ascontiguousarray(nodes).view(np.uint32)
+        row = np.zeros((lanes, 8), np.uint32)
+        row[:count] = words[:count]
+        pairs = np.zeros((lanes, 16), np.uint32)
+        self._climb(leaves.copy(), row, words[count:], depth, pairs)
+        root: bytes = row[0].tobytes()
+        return root
 
     def hash_messages(self, messages: ByteArray, target: NodeArray) -> None:
         """Hash (n, length) messages into (n) truncated nodes."""

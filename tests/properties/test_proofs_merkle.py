@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 from proofs import fr32, kernels
 from proofs.errors import ProofRejected
 from proofs.hashing import FIELD_MODULUS, NODE_BYTES
-from proofs.kernels import field
+from proofs.kernels import field, hashlib_level
+from proofs.kernels.arrays import NodeArray
 from proofs.merkle import (
-    InclusionProof,
     as_nodes,
     build_rows,
     prove_inclusion,
     verify_inclusion,
-    verify_paths,
 )
+from proofs.multiproof import distinct, prove_leaves, sibling_count, verify_leaves
 from proofs.piece import CommPHasher, comm_d, comm_p, layout
 from proofs.replica import decode, encode
 
@@ -106,39 +106,73 @@ def test_fr32_unpads_any_bytes_alike(name: str, padded: bytes) -> None:
     assert at_level(name, "unpad", padded, size_bytes=254) == fr32.unpad(padded)
 
 
+@st.composite
+def leaves_of_trees(draw: st.DrawFn) -> tuple[list[NodeArray], list[int]]:
+    rows = build_rows(as_nodes(b"".join(draw(trees()))))
+    places = st.integers(0, len(rows[0]) - 1)
+    return rows, distinct(draw(st.lists(places, min_size=1, max_size=40)))
+
+
 @compiles
 @each_level
-@given(st.data(), st.integers(1, 20), st.integers(0, 7))
-def test_every_level_climbs_to_the_same_roots(
-    name: str, data: st.DataObject, count: int, depth: int
+@given(opened=leaves_of_trees())
+def test_every_level_climbs_to_the_root(
+    name: str, opened: tuple[list[NodeArray], list[int]]
 ) -> None:
-    size = count * (1 + depth) * NODE_BYTES
-    nodes = as_nodes(data.draw(st.binary(min_size=size, max_size=size)))
-    paths = nodes.reshape(count, 1 + depth, NODE_BYTES)
-    indices = data.draw(st.lists(st.integers(0, (1 << depth) - 1), min_size=count, max_size=count))
-    roots = kernels.level_of(name).climb(np.array(indices, np.uint64), paths)
-    assert roots.shape == (count, NODE_BYTES)
-    for index, path, root in zip(indices, paths, roots, strict=True):
-        leaf, *siblings = map(bytes, path)
-        proof = InclusionProof(leaf, index, tuple(siblings))
-        verify_inclusion(proof, root=bytes(root), leaf_count=1 << depth)
+    rows, leaves = opened
+    nodes = as_nodes(b"".join(prove_leaves(rows, leaves)))
+    root = kernels.level_of(name).climb(np.array(leaves, np.uint64), nodes, len(rows) - 1)
+    assert root == rows[-1].tobytes()
 
 
 @compiles
-@given(trees(), st.data())
-def test_many_paths_are_verified_as_each_is(leaves: list[bytes], data: st.DataObject) -> None:
-    rows = build_rows(as_nodes(b"".join(leaves)))
-    root, places = rows[-1].tobytes(), st.integers(0, len(leaves) - 1)
-    indices = data.draw(st.lists(places, min_size=1, max_size=9))
-    proofs = [prove_inclusion(rows, index) for index in indices]
-    nodes = b"".join(proof.leaf + b"".join(proof.siblings) for proof in proofs)
-    paths = as_nodes(nodes).reshape(len(indices), -1, NODE_BYTES)
-    verify_paths(indices, paths, root=root)
+@each_level
+@given(data=st.data(), depth=st.integers(0, 64))
+def test_every_level_climbs_alike_in_trees_that_nobody_has(
+    name: str, data: st.DataObject, depth: int
+) -> None:
+    places = st.integers(0, (1 << depth) - 1)
+    leaves = distinct(data.draw(st.lists(places, min_size=1, max_size=20)))
+    count = len(leaves) + sibling_count(leaves, depth)
+    nodes = as_nodes(data.draw(st.randoms(use_true_random=False)).randbytes(NODE_BYTES * count))
+    climbed = kernels.level_of(name).climb(np.array(leaves, np.uint64), nodes, depth)
+    assert climbed == hashlib_level.climb(np.array(leaves, np.uint64), nodes, depth)
 
-    forged = paths.copy()
+
+@compiles
+@given(leaves_of_trees(), st.data())
+def test_many_leaves_are_proven_as_each_is_and_nothing_else(
+    opened: tuple[list[NodeArray], list[int]], data: st.DataObject
+) -> None:
+    rows, leaves = opened
+    depth, root = len(rows) - 1, rows[-1].tobytes()
+    nodes = list(prove_leaves(rows, leaves))
+    assert len(nodes) == len(leaves) + sibling_count(leaves, depth)
+    verify_leaves(leaves, as_nodes(b"".join(nodes)), depth=depth, root=root)
+
+    proofs = [prove_inclusion(rows, leaf) for leaf in leaves]
+    assert nodes[: len(leaves)] == [proof.leaf for proof in proofs]
+    assert set(nodes) <= {node for proof in proofs for node in (proof.leaf, *proof.siblings)}
+
+    forged = as_nodes(b"".join(nodes)).copy()
     forged.reshape(-1)[data.draw(st.integers(0, forged.size - 1))] ^= 1
     with pytest.raises(ProofRejected):
-        verify_paths(indices, forged, root=root)
+        verify_leaves(leaves, forged, depth=depth, root=root)
+
+
+@compiles
+@given(leaves_of_trees(), st.data())
+def test_leaves_are_proven_only_where_they_are(
+    opened: tuple[list[NodeArray], list[int]], data: st.DataObject
+) -> None:
+    rows, leaves = opened
+    mirror = data.draw(st.integers(0, len(rows[0]) - 1))
+    elsewhere = distinct(leaf ^ mirror for leaf in leaves)
+    nodes = list(prove_leaves(rows, leaves))
+    if nodes != list(prove_leaves(rows, elsewhere)):
+        forged, depth = as_nodes(b"".join(nodes)), len(rows) - 1
+        with pytest.raises(ProofRejected):
+            verify_leaves(elsewhere, forged, depth=depth, root=rows[-1].tobytes())
 
 
 @given(truncated, truncated)

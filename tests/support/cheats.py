@@ -11,7 +11,8 @@ from proofs.errors import ProofRejected
 from proofs.graph import Graph
 from proofs.hashing import column_hash, comm_r
 from proofs.kernels.arrays import NodeArray
-from proofs.merkle import as_nodes, build_rows, prove_inclusion
+from proofs.merkle import as_nodes, build_rows
+from proofs.multiproof import distinct, prove_leaves, siblings
 from proofs.parameters import BASE_DEGREE, ProofType
 from proofs.porep import PorepStatement
 from proofs.post import WindowStatement
@@ -58,21 +59,18 @@ class Commitment:
         return comm_r(*self.roots)
 
     def prove_replication(self, statement: PorepStatement) -> bytes:
+        asked = distinct(porep.challenges(statement))
+        opened = distinct(node for at in asked for node in (at, *PARENTS[at]))
         nodes = [*self.roots]
-        for challenge in porep.challenges(statement):
-            for rows in (self.replica_rows, self.data_rows):
-                opening = prove_inclusion(rows, challenge)
-                nodes += (opening.leaf, *opening.siblings)
-            for node in (challenge, *PARENTS[challenge]):
-                nodes += (self.columns[node], *prove_inclusion(self.column_rows, node).siblings)
+        nodes += prove_leaves(self.replica_rows, asked)
+        nodes += prove_leaves(self.data_rows, asked)
+        nodes += [self.columns[node] for node in opened]
+        nodes += siblings(self.column_rows, opened)
         return b"".join(nodes)
 
     def prove_window(self, statement: WindowStatement) -> bytes:
-        nodes = [*self.roots]
-        for challenge in post.challenges(statement):
-            opening = prove_inclusion(self.replica_rows, challenge)
-            nodes += (opening.leaf, *opening.siblings)
-        return b"".join(nodes)
+        asked = distinct(post.challenges(statement))
+        return b"".join((*self.roots, *prove_leaves(self.replica_rows, asked)))
 
 
 def labelled(

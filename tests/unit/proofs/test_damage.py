@@ -40,8 +40,11 @@ def test_a_file_cut_short_is_an_error_of_the_disk(tmp_path: Path, name: str, lef
         porep.prove(sector.porep_statement(), sector.folder)
 
 
-@pytest.mark.parametrize("name", [REPLICA, TREE_R_LAST])
-def test_every_rotten_bit_that_an_answer_touches_spoils_it(tmp_path: Path, name: str) -> None:
+# Of the tree an answer has only what cannot be computed from its leaves.
+@pytest.mark.parametrize(("name", "touched_min"), [(REPLICA, 40), (TREE_R_LAST, 3)])
+def test_every_rotten_bit_that_an_answer_touches_spoils_it(
+    tmp_path: Path, name: str, touched_min: int
+) -> None:
     sector = seal_sector(tmp_path)
     window, path = sector.window_statement(), sector.folder / name
     whole = path.read_bytes()
@@ -54,7 +57,7 @@ def test_every_rotten_bit_that_an_answer_touches_spoils_it(tmp_path: Path, name:
         answer = post.prove(window, sector.folder)
         assert is_rejected(post.verify, window, answer) == (answer != right)
         touched += answer != right
-    assert touched > 10
+    assert touched >= touched_min
 
 
 @pytest.mark.parametrize(

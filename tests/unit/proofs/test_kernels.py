@@ -221,13 +221,15 @@ VERIFY_MUCH = """
 import sys, numpy as np
 import proofs.registry, proofs.piece, proofs.bls
 from proofs.hashing import node_hash
-from proofs.merkle import verify_paths
-root = leaf = bytes(32)
+from proofs.multiproof import verify_leaves
+rows = [bytes(32)]
 for _ in range(20):
-    root = node_hash(root, leaf)
-paths = np.zeros((1000, 21, 32), np.uint8)
+    rows.append(node_hash(rows[-1], rows[-1]))
+leaves, root = range(0, 1 << 20, 1 << 10), rows[-1]
+nodes = np.frombuffer(1024 * rows[0] + b"".join(1024 * row for row in rows[:10]), np.uint8)
+nodes = nodes.reshape(-1, 32)
 for _ in range(5):
-    verify_paths([0] * 1000, paths, root=root)
+    verify_leaves(leaves, nodes, depth=20, root=root)
     print("numba" in sys.modules)
 """
 
