@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+from ipfs.cid import CID
 from ipfs.errors import PeerError
 
 
@@ -31,3 +32,13 @@ class UnsafeEntry(PeerError):
         super().__init__(f"{path!r}: {reason}")
         self.path = path
         self.reason = reason
+
+
+class NotAFile(PeerError):
+    """The bytes of a file were asked for, where there is a folder or a symbolic link."""
+
+    code = "not-a-file"
+
+    def __init__(self, cid: CID) -> None:
+        super().__init__(f"{cid} is a folder or a symbolic link, not a file")
+        self.cid = cid

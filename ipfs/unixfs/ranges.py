@@ -9,6 +9,7 @@ from ipfs.blockstore import Blockstore
 from ipfs.cid import CID
 from ipfs.dag import inline_block
 from ipfs.errors import LimitExceeded, MalformedBytes
+from ipfs.unixfs.errors import NotAFile
 from ipfs.unixfs.node import File, read_node
 
 FILE_DEPTH_MAX: Final = 64
@@ -51,14 +52,15 @@ class RangeReader:
     def receive(self, block: Block) -> bytes:
         """Take the block that is wanted first; return the bytes of the range that it holds.
 
-        Raises `MalformedBytes`, `LimitExceeded`.
+        Raises `NotAFile` for the root, `MalformedBytes`, `LimitExceeded`.
         """
         ahead = self._ahead.pop()
         assert block.cid == ahead.cid, "blocks are received in the order they are wanted"
         node = read_node(block)
         if not isinstance(node, File):
-            what = "not a file" if ahead.size_bytes is None else "a part of a file that is no file"
-            raise MalformedBytes("UnixFS", what)
+            if ahead.size_bytes is None:
+                raise NotAFile(block.cid)
+            raise MalformedBytes("UnixFS", "a part of a file that is no file")
         if ahead.size_bytes is None:
             self.file_bytes = node.size_bytes
         elif node.size_bytes != ahead.size_bytes:
@@ -88,7 +90,7 @@ def read_range(
 ) -> Iterator[bytes]:
     """Yield bytes `start <= at < end` of a file, a block at a time.
 
-    Raises `BlockNotFound`, `MalformedBytes`, `LimitExceeded`.
+    Raises `BlockNotFound`, `NotAFile`, `MalformedBytes`, `LimitExceeded`.
     """
     reader = RangeReader(root, start, end)
     while wanted := reader.wanted():

@@ -176,6 +176,7 @@ def test_what_is_in_a_folder(home: Home, tmp_path: Path) -> None:
         [root, *home.says("refs", "-r", root).text.split()]
     )
     assert home.says("cat", f"{root}/inner/nope").exit_code == 4
+    assert home.says("cat", root).exit_code == 1, "a folder is no damage"
     assert home.says("ls", "--offline", listed[0]["cid"][:-1]).exit_code == 2
 
 

@@ -19,7 +19,7 @@ from ipfs.dag_pb import PBLink, PBNode
 from ipfs.errors import LimitExceeded, MalformedBytes, PeerError
 from ipfs.unixfs.chunker import FixedSize, Gear
 from ipfs.unixfs.disk import import_path
-from ipfs.unixfs.errors import UnsafeEntry
+from ipfs.unixfs.errors import NotAFile, UnsafeEntry
 from ipfs.unixfs.exporter import (
     DEFAULT_LIMITS,
     ExportLimits,
@@ -383,7 +383,7 @@ def test_small_blocks_may_travel_inside_their_cids(store: MemoryBlockstore, out:
 
 
 def test_a_directory_is_no_file(store: MemoryBlockstore) -> None:
-    with pytest.raises(MalformedBytes, match="not a file"):
+    with pytest.raises(NotAFile):
         list(read_range(store, directory(store)))
 
 
