@@ -1,4 +1,4 @@
-"""Which providers get the file: asks against terms, cheapest first, no owner twice."""
+"""Which providers get the file: cheapest first, no owner twice, no network if there are others."""
 
 import hashlib
 from collections.abc import Collection, Iterable
@@ -12,6 +12,7 @@ from chain.units import Atto, Epoch, ProviderId
 from client.errors import NotEnoughProviders
 from ipfs.cid import CID
 from ipfs.host import PeerAddress
+from ipfs.kad.reach import Network, networks_of
 from ipfs.record import BIG_NATURAL_BITS_MAX
 from proofs.registry import parameters_of
 
@@ -80,24 +81,25 @@ def quote(
 
     keepers:  owners who have a copy already: the quote is for the others
 
-    Among equal prices the piece decides, so that many files spread over many providers.
+    Copies are put in different networks as far as providers are (`networks_of`): who rents many
+    addresses has few networks. Among equal prices the piece decides, so that many files spread
+    over many providers.
     """
     offers: list[Offer] = []
     refusals: dict[ProviderId, str] = {}
+    kept_in: set[Network] = set()
     for candidate in candidates:
         offer = _offer(candidate, terms, piece_size_bytes, policy)
         reason = _objection(offer, terms, piece_size_bytes, policy, head_epoch)
         if candidate.provider.owner in keepers:
             reason = "its owner keeps a copy already"
+            kept_in |= networks_of(candidate.peer.addresses)
         if reason is None:
             offers.append(offer)
         else:
             refusals[candidate.provider.id] = reason
     offers.sort(key=lambda offer: (offer.total_atto, _spread(piece_cid, offer)))
-    by_owner: dict[str, Offer] = {}
-    for offer in offers:
-        by_owner.setdefault(offer.candidate.provider.owner, offer)
-    distinct = tuple(by_owner.values())
+    distinct = _one_an_owner([*_apart(offers, kept_in), *offers])
     missing = max(0, terms.copies - len(set(keepers)))
     if len(distinct) < missing:
         raise NotEnoughProviders(needed=missing, found=len(distinct), reasons=refusals)
@@ -105,6 +107,28 @@ def quote(
     dearest_atto = max((offer.total_atto for offer in chosen), default=0)
     spares = (offer for offer in distinct[missing:] if offer.total_atto <= dearest_atto)
     return Quote(chosen=chosen, spares=tuple(spares))
+
+
+def _apart(offers: Iterable[Offer], kept_in: Iterable[Network]) -> list[Offer]:
+    """Return the offers that share neither owner nor network with one before, or with `kept_in`."""
+    owners: set[Address] = set()
+    networks = set(kept_in)
+    apart: list[Offer] = []
+    for offer in offers:
+        its_networks = networks_of(offer.candidate.peer.addresses)
+        if offer.candidate.provider.owner not in owners and networks.isdisjoint(its_networks):
+            apart.append(offer)
+            owners.add(offer.candidate.provider.owner)
+            networks |= its_networks
+    return apart
+
+
+def _one_an_owner(offers: Iterable[Offer]) -> tuple[Offer, ...]:
+    """Return the first offer of each owner."""
+    by_owner: dict[Address, Offer] = {}
+    for offer in offers:
+        by_owner.setdefault(offer.candidate.provider.owner, offer)
+    return tuple(by_owner.values())
 
 
 def largest_piece_bytes(candidates: Iterable[Candidate], terms: StorageTerms) -> int | None:

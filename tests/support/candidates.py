@@ -5,6 +5,7 @@ from chain.provider import Ask, Provider
 from chain.units import Atto, Epoch, ProviderId
 from client.selection import Candidate
 from ipfs.host import PeerAddress
+from ipfs.p2p.multiaddr import Multiaddr
 from ipfs.p2p.peer_id import Identity
 from proofs.parameters import ProofType
 
@@ -21,8 +22,9 @@ def candidate(
     duration_epochs_max: int = 10_000,
     expires_epoch: int = 10_000,
     retrieval_price_atto: int = 0,
+    ip: str = "127.0.0.1",
 ) -> Candidate:
-    """Return provider `number` with its ask; `owner` tells whose it is."""
+    """Return provider `number` with its ask; `owner` tells whose it is, `ip` where."""
     seed = (owner if owner is not None else number).to_bytes(32)
     key = SigningKey(seed).address("thf")
     peer_id = Identity.from_seed(number.to_bytes(32)).peer_id
@@ -39,5 +41,5 @@ def candidate(
             retrieval_price_atto_per_gib=Atto(retrieval_price_atto),
             expires_epoch=Epoch(expires_epoch),
         ),
-        peer=PeerAddress(peer_id),
+        peer=PeerAddress(peer_id, (Multiaddr.parse(f"/ip4/{ip}/tcp/4001"),)),
     )

@@ -62,6 +62,29 @@ def test_two_copies_never_have_the_same_owner() -> None:
     assert len(ids(quoted(*one_owner, candidate(4), copies=2).chosen)) == 2
 
 
+def test_copies_go_to_different_networks_while_there_are_others() -> None:
+    crowd = [candidate(number, ip=f"5.6.{number}.1", price_atto=GIB) for number in range(1, 101)]
+    elsewhere = [
+        candidate(201, ip="8.8.8.8", price_atto=3 * GIB),
+        candidate(202, ip="9.9.9.9", price_atto=2 * GIB),
+    ]
+    chosen = ids(quoted(*crowd, *elsewhere, copies=3).chosen)
+    assert chosen[1:] == [202, 201]
+    assert chosen[0] in range(1, 101), "the cheapest is still the first"
+    assert len(ids(quoted(*crowd, copies=3).chosen)) == 3, "where all are in one, it is taken"
+    kept = quoted(*crowd, *elsewhere, copies=2, keepers=[crowd[0].provider.owner])
+    assert ids(kept.chosen) == [202], "where a copy is already counts too"
+
+
+def test_a_lan_is_no_network_of_anybody() -> None:
+    near = [
+        candidate(1, ip="192.168.0.1", price_atto=GIB),
+        candidate(2, ip="192.168.0.2", price_atto=GIB),
+        candidate(3, ip="8.8.8.8", price_atto=2 * GIB),
+    ]
+    assert set(ids(quoted(*near, copies=2).chosen)) == {1, 2}
+
+
 @pytest.mark.parametrize(
     ("unfit", "terms", "reason"),
     [
