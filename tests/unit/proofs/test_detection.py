@@ -9,6 +9,7 @@ from random import Random
 
 import pytest
 
+from benchmarks import detection
 from proofs import porep, post
 from proofs.errors import ProofRejected
 from proofs.multiproof import distinct, siblings
@@ -185,6 +186,11 @@ def test_the_longest_proof_fits_what_the_network_takes() -> None:
     assert porep.longest_proof_bytes(largest, piece_count=64) == 32 * (2 + (176 + 64 * 8) * 694)
     assert porep.longest_proof_bytes(largest, piece_count=64) < 16 << 20
     assert post.longest_proof_bytes(largest, seed_count=8, piece_count=64) < 5 << 20
+
+
+def test_the_published_tables_are_what_is_computed() -> None:
+    security = (Path(__file__).parents[3] / "docs" / "SECURITY.md").read_text()
+    assert [row for row in detection.rows() if row not in security] == []
 
 
 def test_a_small_piece_that_is_lost_is_found_by_its_own_challenges() -> None:
