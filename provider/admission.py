@@ -14,6 +14,7 @@ from ipfs.errors import MalformedBytes
 from market.messages import RejectCode
 from proofs.parameters import ProofType
 from proofs.registry import parameters_of
+from provider.answering import Answering
 from provider.promise import Promise, SectorPlan
 from provider.sealing_plan import SealingPlan
 
@@ -34,6 +35,7 @@ class Capacity:
     used_bytes:     what sectors and unsealed blocks take now, of the operator's limit
     free_bytes:     of that limit and of the disk, what open promises will need taken off
     free_atto:      of the owner's account, collateral for open promises taken off
+    sectors_free:   that the disk answers for in time, besides those there are and those to come
     fetches_open:   promises whose blocks have not come yet
     """
 
@@ -41,6 +43,7 @@ class Capacity:
 
     free_bytes: int
     free_atto: int
+    sectors_free: int
     fetches_open: int
     fetches_open_max: int
 
@@ -78,6 +81,7 @@ def capacity_left(
     *,
     published: Collection[CID],
     sealing: SealingPlan,
+    answering: Answering,
     limit_bytes: int,
     disk_free_bytes: int,
     free_atto: int,
@@ -102,6 +106,9 @@ def capacity_left(
         for promise in promises
         if promise.proposal_cid not in published
     )
+    answers_seconds = sectors_to_come * answering.seconds(sealing.proof_type, piece_count=1) + sum(
+        answering.seconds(plan.proof_type, piece_count=len(plan.proposal_cids)) for plan in plans
+    )
     return Capacity(
         used_bytes=used_bytes,
         free_bytes=min(
@@ -109,6 +116,7 @@ def capacity_left(
             disk_free_bytes - coming_bytes - missing_bytes - sealing.disk_bytes,
         ),
         free_atto=free_atto - to_lock_atto,
+        sectors_free=answering.sectors_free(sealing.proof_type, answers_seconds),
         fetches_open=len(missing),
         fetches_open_max=fetches_open_max,
     )
@@ -213,6 +221,9 @@ def _object_for_lack(
         return Objection(RejectCode.FUNDS, f"{reason}{proposal.payment_atto}")
     if capacity.fetches_open >= capacity.fetches_open_max:
         return Objection(RejectCode.BUSY, f"{capacity.fetches_open} pieces are still to come")
+    if not capacity.sectors_free:
+        reason = "the disk is too slow to answer for another sector in time"
+        return Objection(RejectCode.BUSY, reason)
     needed_bytes = proposal.piece_size_bytes + sector_bytes(ask.proof_type)
     if capacity.free_bytes < needed_bytes:
         reason = f"{needed_bytes} bytes are needed, {max(0, capacity.free_bytes)} are free"

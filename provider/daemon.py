@@ -12,6 +12,7 @@ from chain.block import Genesis
 from chain.disk import locked
 from chain.http import serving
 from chain.ledger import Ledger, LedgerForeign
+from chain.policy import Policy
 from chain.provider import Provider
 from chain.remote import RemoteLedger
 from chain.sender import Sender
@@ -29,6 +30,7 @@ from ipfs.p2p.peer_id import PeerId
 from ipfs.p2p.swarm import Swarm
 from ipfs.routing import Routing
 from market.ask import network_cid
+from provider.answering import Answering
 from provider.config import ProviderConfig
 from provider.desk import Budget, Desk
 from provider.disk import SectorDisk
@@ -153,7 +155,7 @@ async def open_node(
         await reader.at((await ledger.head()).header),
         owner=owner.address,
         worker=keys.worker,
-        budget=Budget(config.capacity_bytes, config.fetches_open_max, around.sealing.plan),
+        budget=await _budget(config, policy, around),
         turns=asyncio.Lock(),
     )
     limits = {
@@ -164,6 +166,14 @@ async def open_node(
         ProveCommit: config.sealing_workers,
     }
     return ProviderNode(shop, desk, Roster(limits), host=around.host, facts=reader)
+
+
+async def _budget(config: ProviderConfig, policy: Policy, around: Surroundings) -> Budget:
+    read_seconds = await around.disk.cold_read_seconds()
+    log.info("reading 32 bytes that are not in memory takes %.0f µs here", read_seconds * 1e6)
+    kind = config.sector_kind(policy)
+    answering = Answering.of(policy, kind, read_seconds=read_seconds)
+    return Budget(config.capacity_bytes, config.fetches_open_max, around.sealing.plan, answering)
 
 
 def _workshop(

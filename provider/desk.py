@@ -18,6 +18,7 @@ from market.messages import (
 )
 from market.negotiation import Listener, ProviderNegotiation
 from provider.admission import Capacity, capacity_left, decide, fetch_by_epoch
+from provider.answering import Answering
 from provider.facts import Facts
 from provider.offer import is_offered
 from provider.promise import Promise, client_of
@@ -33,6 +34,7 @@ class Budget:
     capacity_bytes: int
     fetches_open_max: int
     sealing: SealingPlan
+    answering: Answering
 
 
 class Desk:
@@ -130,6 +132,7 @@ class Desk:
             await self._shop.store.plans(),
             published=self.facts.deals.keys(),
             sealing=self._budget.sealing,
+            answering=self._budget.answering,
             limit_bytes=self._budget.capacity_bytes,
             disk_free_bytes=await self._shop.disk.free_bytes(),
             free_atto=free_atto,

@@ -36,6 +36,7 @@ from proofs.sealed import (
     replace_file,
     sync,
 )
+from provider.answering import cold_read_seconds
 from provider.blocks import free_blocks
 
 DAMAGE: Final = "damage.json"
@@ -65,6 +66,11 @@ class SectorDisk:
         """Return how much room the file system has."""
         self._folder.mkdir(parents=True, exist_ok=True)
         return (await asyncio.to_thread(shutil.disk_usage, self._folder)).free
+
+    async def cold_read_seconds(self) -> float:
+        """Measure how long a node takes to be read that is not in memory. Raises: `OSError`."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return await asyncio.to_thread(cold_read_seconds, self._folder)
 
     async def stage(
         self,

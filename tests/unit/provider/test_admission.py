@@ -1,11 +1,12 @@
 """Admission, code by code, each at its edge; and what counts as taken."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from chain.deal import DealProposal, RetrievalTerms
-from chain.policy import DEV
+from chain.policy import DEV, MAIN
 from chain.units import Atto, Epoch
 from ipfs.cid import CID, Codec
 from ipfs.piece_cid import piece_cid_v2
@@ -19,14 +20,21 @@ from provider.admission import (
     fetch_by_epoch,
     sector_bytes,
 )
+from provider.answering import Answering, cold_read_seconds
 from provider.sealing_plan import SealingNeedsMemory, SealingPlan, plan_sealing
 from tests.support.market import ask, deal_proposal
 from tests.support.provider_facts import RULE, SEALING_EPOCHS, plan, promise
 
 HEAD = Epoch(10)
 ROOM = Capacity(
-    used_bytes=0, free_bytes=10**9, free_atto=10**21, fetches_open=0, fetches_open_max=4
+    used_bytes=0,
+    free_bytes=10**9,
+    free_atto=10**21,
+    sectors_free=1,
+    fetches_open=0,
+    fetches_open_max=4,
 )
+FAST = Answering(read_seconds=1e-5, response_seconds=3, deadline_count=4)
 LEAST_COLLATERAL = DEV.collateral_atto(
     piece_size_bytes=1 << 20, duration_epochs=200, price_atto_per_epoch=1_000
 )
@@ -59,6 +67,7 @@ def room(**changes: int) -> Capacity:
         "used_bytes": ROOM.used_bytes,
         "free_bytes": ROOM.free_bytes,
         "free_atto": ROOM.free_atto,
+        "sectors_free": ROOM.sectors_free,
         "fetches_open": 0,
         "fetches_open_max": 4,
     }
@@ -166,6 +175,7 @@ def test_what_was_promised_is_not_promised_again() -> None:
             (planned,),
             published={sealed.proposal_cid},
             sealing=sealing,
+            answering=FAST,
             limit_bytes=limit_bytes,
             disk_free_bytes=disk_free_bytes,
             free_atto=10**19,
@@ -179,8 +189,35 @@ def test_what_was_promised_is_not_promised_again() -> None:
     assert by_limit.free_bytes == 10**9 - used - 2 * sector
     assert by_limit.free_atto == 10**19 - 2 * 10**18
     assert by_limit.fetches_open == 1
+    # An answer about 8 MiB and one piece reads 1,408 nodes: 14 ms of the 1.5 s that are for it.
+    assert by_limit.sectors_free == int(4 * 1.5 / 0.01408) - 3
     by_disk = left(limit_bytes=10**12, disk_free_bytes=10**9)
     assert by_disk.free_bytes == 10**9 - 2 * sector - piece - sealing.disk_bytes
+
+
+def test_a_disk_that_is_too_slow_takes_no_sector_more() -> None:
+    objection = decided(good(), room(sectors_free=0))
+    assert objection is not None
+    assert (objection.code, "too slow" in objection.reason) == (RejectCode.BUSY, True)
+
+
+def test_what_is_answered_for_in_time_follows_from_how_fast_the_disk_reads(tmp_path: Path) -> None:
+    kind = ProofType.SDR_512MIB
+
+    def sectors(read_seconds: float, taken_seconds: float = 0) -> int:
+        answering = Answering.of(MAIN, kind, read_seconds=read_seconds)
+        return answering.sectors_free(kind, taken_seconds)
+
+    # 1,852 reads; 3 of the 6 seconds; 48 deadlines.
+    assert sectors(25e-6) == int(48 * 3 / 0.0463)
+    assert sectors(25e-6, taken_seconds=100) == int(44 / 0.0463)
+    assert sectors(25e-6, taken_seconds=200) == 0
+    assert sectors(1.6e-3) == 48, "one a window"
+    assert sectors(1.7e-3) == 0, "a spinning disk does not answer in 3 seconds"
+    many = Answering.of(MAIN, kind, read_seconds=25e-6).seconds(kind, piece_count=64)
+    assert many == pytest.approx((66 + 64 * 8) * 25 * 25e-6, rel=0.01)
+    assert 0 < cold_read_seconds(tmp_path) < 10
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_sealing_takes_what_its_plan_says() -> None:
