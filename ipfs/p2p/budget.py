@@ -1,8 +1,22 @@
 """What the connections of one host hold together, and how fast a peer may ask."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from ipfs.p2p.limits import NetworkLimits
+
+BUFFER_BYTES_MAX: Final = 4 * 1024 * 1024
+"""No buffer of a connection or a message is larger."""
+
+
+def keep_freed_buffers() -> None:
+    """Have the process use the memory of freed buffers again.
+
+    glibc has the kernel make memory for each one over 128 KiB, page by page, until one is freed;
+    from then on it keeps what is no larger (`mallopt(3)`, M_MMAP_THRESHOLD). Harmless elsewhere.
+    """
+    freed_at_once = bytearray(BUFFER_BYTES_MAX)
+    del freed_at_once
 
 
 @dataclass(slots=True)

@@ -18,7 +18,7 @@ from ipfs.host import (
     Stream,
     StreamHandler,
 )
-from ipfs.p2p.budget import MemoryBudget
+from ipfs.p2p.budget import MemoryBudget, keep_freed_buffers
 from ipfs.p2p.connection import Connection, dial_first
 from ipfs.p2p.identify import IDENTIFY, IDENTIFY_PUSH, PeerInfo, hear_identity, tell_identity
 from ipfs.p2p.limits import DEFAULT_LIMITS, NetworkLimits
@@ -77,6 +77,7 @@ class Swarm:
         self._is_closing = False
 
     async def __aenter__(self) -> Self:
+        keep_freed_buffers()
         await self._group.__aenter__()
         try:
             for address in self._listen:
