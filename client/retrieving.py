@@ -1,24 +1,19 @@
 """The walk from a CID back to a file: find, fetch, check, write."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from chain.ledger import LedgerUnreachable
 from chain.provider import Provider
-from client.registry import registered_peer
+from client.registry import gateways_of, registered_peers
 from client.session import Session
 from ipfs.cid import CID
 from ipfs.exchange import DagLimits, DagUnavailable, FetchedDag
-from ipfs.p2p.peer_id import PeerId
 from ipfs.unixfs.exporter import require_free
 
 DEFAULT_LIMITS = DagLimits(blocks_max=1 << 22, bytes_max=1 << 40)
 """A retrieval by CID alone has no quote to bound it: a terabyte, in four million blocks."""
-
-GATEWAYS_MAX: Final = 16
-"""Asked for one file, however many the registry names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +66,7 @@ async def _fetch_from_providers(
 ) -> FetchedDag:
     """Fetch from those with a deal, then from the gateways of all; raise the last failure."""
     keepers, others = await _known_providers(session, root_cid)
-    peers = [peer for one in keepers if (peer := registered_peer(one)) is not None]
+    peers = registered_peers(keepers)
     if peers:
         try:
             return await session.fetch(
@@ -79,7 +74,7 @@ async def _fetch_from_providers(
             )
         except DagUnavailable as error:
             failure = error
-    gateways = _gateways((*keepers, *others))
+    gateways = gateways_of([*peers, *registered_peers(others)])
     if not gateways:
         raise failure
     session.log(f"no peer gave every block ({failure}); asking {len(gateways)} gateways")
@@ -101,17 +96,6 @@ async def _known_providers(
         [provider for provider in providers if provider.id in ids],
         [provider for provider in providers if provider.id not in ids],
     )
-
-
-def _gateways(providers: Sequence[Provider]) -> dict[PeerId, str]:
-    """Return where the first of these providers serve blocks over HTTP, if they say so."""
-    urls: dict[PeerId, str] = {}
-    for provider in providers:
-        peer = registered_peer(provider)
-        for address in peer.addresses if peer else ():
-            if peer and (url := address.http_url) and len(urls) < GATEWAYS_MAX:
-                urls.setdefault(peer.peer_id, url)
-    return urls
 
 
 def _retrieved(fetched: FetchedDag, out_path: Path) -> Retrieved:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
@@ -18,7 +18,7 @@ from chain.errors import LedgerError
 from chain.ledger import LedgerForeign, LedgerUnreachable
 from client.config import ClientConfig
 from client.keys import Keys
-from client.registry import peers_to_join
+from client.registry import gateways_of, peers_to_join
 from client.session import BLOCKS_NAME, PINS_NAME, open_ledger
 from ipfs.bitswap.session import BlockUnavailable
 from ipfs.bitswap.stream import Bitswap
@@ -28,8 +28,9 @@ from ipfs.cid import CID
 from ipfs.dag import walk
 from ipfs.disk import DiskBlockstore
 from ipfs.disk_reader import DiskReader
-from ipfs.exchange import DagLimits, DagUnavailable, fetch_dag
+from ipfs.exchange import DagLimits, DagUnavailable, Exchange, fetch_dag
 from ipfs.gateway.gateway import NAMES_MAX
+from ipfs.gateway.remote import GatewayExchange
 from ipfs.host import NetworkError, PeerAddress
 from ipfs.ipns import IpnsRecord
 from ipfs.kad.stream import Kademlia, Mode
@@ -98,37 +99,48 @@ class Network:
     holders: list[PeerAddress]
     """Peers that were named, or found to have something: asked before any others."""
 
+    gateways: Mapping[PeerId, str]
+    """URLs of known peers that serve blocks over HTTP: asked where Bitswap reaches nobody."""
+
     async def get(self, cid: CID, *, root: CID) -> Block:
         """Bring one block here, of the DAG of `root`: who has that is likely to have it.
 
         Raises `DagUnavailable`.
         """
-        timeout_s = self.config.fetch_idle_seconds
-        unsought = [cid] if cid == root else [cid, root]
-        with self.exchange.fetch(self.holders, idle_timeout_s=timeout_s) as fetch:
-            fetch.want([cid])
-            while True:
-                try:
-                    [block] = await fetch.receive()
-                    break
-                except BlockUnavailable as error:
-                    if not unsought:
-                        raise DagUnavailable(root, cid, error.answers) from error
-                    fetch.seek(self._found(unsought.pop()))
+        try:
+            block = await self._one(self.exchange, cid, root, seek=[cid, root])
+        except DagUnavailable:
+            if not self.gateways:
+                raise
+            async with GatewayExchange(self.exchange, self.gateways) as exchange:
+                block = await self._one(exchange, cid, root, seek=())
         await self.exchange.keep([block])
         return block
 
     async def bring(self, root: CID, on_progress: Callable[[int, int], None]) -> None:
         """Bring a whole DAG here. Raises as `fetch_dag` does."""
-        await fetch_dag(
-            self.exchange,
-            root,
-            limits=LIMITS,
-            idle_timeout_s=self.config.fetch_idle_seconds,
-            peers=self.holders,
-            routing=self.routing,
-            on_progress=on_progress,
-        )
+        timeout_s = self.config.fetch_idle_seconds
+        try:
+            await fetch_dag(
+                self.exchange,
+                root,
+                limits=LIMITS,
+                idle_timeout_s=timeout_s,
+                peers=self.holders,
+                routing=self.routing,
+                on_progress=on_progress,
+            )
+        except DagUnavailable:
+            if not self.gateways:
+                raise
+            async with GatewayExchange(self.exchange, self.gateways) as exchange:
+                await fetch_dag(
+                    exchange,
+                    root,
+                    limits=LIMITS,
+                    idle_timeout_s=timeout_s,
+                    on_progress=on_progress,
+                )
 
     async def publish(
         self,
@@ -177,6 +189,21 @@ class Network:
         if not len(self.routing.table):
             raise NobodyToAsk
 
+    async def _one(self, exchange: Exchange, cid: CID, root: CID, *, seek: Sequence[CID]) -> Block:
+        """Receive one block; `seek` whom the DHT names for these CIDs, the last one first."""
+        unsought = list(dict.fromkeys(seek))
+        with exchange.fetch(self.holders, idle_timeout_s=self.config.fetch_idle_seconds) as fetch:
+            fetch.want([cid])
+            while True:
+                try:
+                    [block] = await fetch.receive()
+                except BlockUnavailable as error:
+                    if not unsought:
+                        raise DagUnavailable(root, cid, error.answers) from error
+                    fetch.seek(self._found(unsought.pop()))
+                else:
+                    return block
+
     async def _found(self, cid: CID) -> AsyncIterator[PeerAddress]:
         async for peer in self.routing.find_providers(cid):
             self.holders.append(peer)
@@ -207,8 +234,9 @@ async def open_network(
         Bitswap(host, blocks) as exchange,
     ):
         routing = Kademlia(host, protocol_id=config.kad_protocol_id, mode=Mode.CLIENT)
-        await routing.bootstrap([*peers, *await _peers_to_join(config)])
-        yield Network(config, host, blocks, exchange, routing, list(peers))
+        known = [*peers, *await _peers_to_join(config)]
+        await routing.bootstrap(known)
+        yield Network(config, host, blocks, exchange, routing, list(peers), gateways_of(known))
 
 
 async def _peers_to_join(config: ClientConfig) -> list[PeerAddress]:
