@@ -9,7 +9,7 @@ import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any, Final, Self
 
 READY_SECONDS: Final = 60.0
@@ -59,8 +59,12 @@ class Devnet:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.members: dict[str, Member] = {}
+        self._processes: list[asyncio.subprocess.Process] = []
+        self._interrupt_before = signal.getsignal(signal.SIGINT)
+        self._is_interrupted = False
 
     async def __aenter__(self) -> Self:
+        self._interrupt_before = signal.signal(signal.SIGINT, self._interrupt)
         return self
 
     async def __aexit__(
@@ -69,9 +73,13 @@ class Devnet:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # Providers before the ledger, so that none of them logs that its ledger is gone.
-        for member in reversed(self.members.values()):
-            await member.stop()
+        try:
+            # Providers before the ledger, so that none of them logs that its ledger is gone.
+            for member in reversed(self.members.values()):
+                await member.stop()
+        finally:
+            self._kill_all()
+            signal.signal(signal.SIGINT, self._interrupt_before)
 
     async def start(
         self, name: str, *arguments: str, env: Mapping[str, str] | None = None
@@ -132,7 +140,7 @@ class Devnet:
     ) -> asyncio.subprocess.Process:
         home = self.folder / name
         home.mkdir(parents=True, exist_ok=True)
-        return await asyncio.create_subprocess_exec(
+        process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-P",
             "-m",
@@ -146,6 +154,22 @@ class Devnet:
             # Ctrl-C is for us: we end the others in order.
             start_new_session=True,
         )
+        self._processes.append(process)
+        return process
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        # A second Ctrl-C ends us before any `finally` could end the others.
+        if self._is_interrupted:
+            self._kill_all()
+        self._is_interrupted = True
+        if callable(self._interrupt_before):
+            self._interrupt_before(number, frame)
+
+    def _kill_all(self) -> None:
+        for process in self._processes:
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
 
     def _log_tail(self, name: str) -> str:
         path = self.folder / f"{name}.log"

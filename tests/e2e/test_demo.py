@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.bitswap import until
 from tests.support.holdfast import User
 
 
@@ -42,6 +43,16 @@ def test_ctrl_c_in_the_middle_leaves_nothing_running(tmp_path: Path) -> None:
     assert not processes_that_mention("holdfast-demo-")
 
 
+async def test_a_second_ctrl_c_leaves_nothing_running_either(tmp_path: Path) -> None:
+    with User(tmp_path).runs("demo", until='"provider"') as demo:
+        [ledger] = processes_that_mention("/ledger", "holdfast-demo-")
+        os.kill(ledger, signal.SIGSTOP)
+        demo.process.send_signal(signal.SIGINT)
+        await until(lambda: processes_that_mention("holdfast-demo-") == [ledger])
+        assert demo.end(signal.SIGINT) == 130, "it did not wait for the ledger"
+    await until(lambda: not processes_that_mention("holdfast-demo-"))
+
+
 def test_a_path_that_no_sector_takes_is_refused_before_anything_starts(tmp_path: Path) -> None:
     large = tmp_path / "large.bin"
     with large.open("wb") as file:
@@ -58,14 +69,14 @@ def test_a_path_that_is_not_there_is_not_found(tmp_path: Path) -> None:
     assert (done.exit_code, done.error_code) == (4, "not-found")
 
 
-def processes_that_mention(text: str) -> list[int]:
+def processes_that_mention(*texts: str) -> list[int]:
     """Return the live processes whose home is a demo's folder."""
     if not Path("/proc/self/environ").exists():
         pytest.skip("left-over processes are looked for in /proc")
     return [
         int(entry.name)
         for entry in Path("/proc").iterdir()
-        if entry.name.isdecimal() and text.encode() in home_of(entry)
+        if entry.name.isdecimal() and all(text.encode() in home_of(entry) for text in texts)
     ]
 
 
