@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from cli import client, deals, demo, exits, gateway, ipfs, ledger, piece, provider, wallet
-from cli.render import JsonFlag, Output, set_verbosity
+from cli.render import JsonFlag, Output, finish, set_verbosity
 
 app = typer.Typer(
     name="holdfast",
@@ -48,14 +48,17 @@ def version(as_json: JsonFlag = False) -> None:
 
     from proofs import kernels
 
-    fields = {
-        "version": installed("holdfast"),
-        "python": platform.python_version(),
-        "kernels": kernels.chosen(),
-    }
-    lines = [f"holdfast {fields['version']} on Python {fields['python']}"]
-    lines += [f"  {what}: {which}" for what, which in kernels.chosen().items()]
-    Output(as_json).result("\n".join(lines), **fields)
+    async def work(out: Output) -> None:
+        fields = {
+            "version": installed("holdfast"),
+            "python": platform.python_version(),
+            "kernels": kernels.chosen(),
+        }
+        lines = [f"holdfast {fields['version']} on Python {fields['python']}"]
+        lines += [f"  {what}: {which}" for what, which in kernels.chosen().items()]
+        out.result("\n".join(lines), **fields)
+
+    finish(as_json, work)
 
 
 def main() -> None:

@@ -33,6 +33,8 @@ class Level(Protocol):
 class UnknownLevel(ValueError):
     """`HOLDFAST_KERNELS` names no level, or one that this machine doesn't have."""
 
+    code = "config-invalid"
+
 
 def level_of(name: str) -> Level:
     """Return one level by name.

@@ -200,6 +200,26 @@ def test_nowhere_to_keep_compiled_code_is_no_obstacle() -> None:
     assert said == f"portable True {expected_root()}"
 
 
+NO_ROOM = """
+import resource, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))
+"""
+
+
+def test_compiled_code_that_is_torn_or_finds_no_room_is_compiled_again(tmp_path: Path) -> None:
+    kept, said = {"NUMBA_CACHE_DIR": str(tmp_path)}, f"portable True {expected_root()}"
+    assert run(NO_ROOM + HASH_A_TREE, HOLDFAST_KERNELS="portable", **kept) == said
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert run(HASH_A_TREE, HOLDFAST_KERNELS="portable", **kept) == said
+    indices = list(tmp_path.rglob("*.nbi"))
+    assert indices
+    for index in indices:
+        index.write_bytes(b"")
+    assert run(HASH_A_TREE, HOLDFAST_KERNELS="portable", **kept) == said
+    assert all(index.stat().st_size for index in indices)
+
+
 def test_a_level_that_is_not_there_is_refused() -> None:
     with pytest.raises(kernels.UnknownLevel, match="sse9"):
         kernels.level_of("sse9")
