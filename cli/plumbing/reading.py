@@ -95,7 +95,7 @@ def ls(
         from client.plumbing.content import Kind, list_folder
 
         async with _opened(path, home, ledger, peer, offline) as (source, cid):
-            entries = await list_folder(cid, source.get, source.blocks)
+            entries = await list_folder(cid, source)
         rows = [
             (
                 entry.cid,

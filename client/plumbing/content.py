@@ -1,10 +1,11 @@
 """What is behind a CID: names, kinds, sizes, references."""
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, assert_never
 
+from client.plumbing.session import Source
 from ipfs import plan
 from ipfs.block import Block
 from ipfs.blockstore import BlockNotFound, Blockstore
@@ -52,19 +53,18 @@ class DagStat:
     size_bytes: int
 
 
-async def list_folder(
-    root: CID, get: Callable[[CID], Awaitable[Block]], blocks: Blockstore
-) -> list[Listed]:
-    """Return what is in a folder; nothing for a file.
+async def list_folder(root: CID, source: Source) -> list[Listed]:
+    """Return what is in a folder, whose own blocks are brought here; nothing for a file.
 
-    get:     brings the blocks of the folder itself
-    blocks:  what its entries are is told of those whose root is in there
-    Raises what `read_node` and `entries_of` do.
+    What its entries are is told of those whose root is here.
+    Raises what `read_node`, `entries_of` and `Source.get` do.
     """
-    node = read_node(inline_block(root) or await get(root))
+    node = read_node(inline_block(root) or await source.get(root))
     if not isinstance(node, Directory | Shard):
         return []
-    entries = await plan.fetch(entries_of(node), get)
+    entries = await plan.fetch(entries_of(node), source.get)
+    # Not before: once the network is joined, the blocks are reached another way.
+    blocks = source.blocks
     return [Listed(entry.name, entry.cid, *_described(entry.cid, blocks)) for entry in entries]
 
 

@@ -8,7 +8,7 @@ from ipfs.kad.stream import Kademlia, Mode
 from ipfs.p2p.multiaddr import Multiaddr
 from ipfs.p2p.peer_id import Identity
 from ipfs.p2p.swarm import Swarm
-from tests.support.holdfast import User
+from tests.support.holdfast import NO_LEDGER, User
 
 
 async def test_what_one_provides_another_finds_and_fetches(tmp_path: Path) -> None:
@@ -21,7 +21,7 @@ async def test_what_one_provides_another_finds_and_fetches(tmp_path: Path) -> No
 
 
 def story(folder: Path, meeting_point: str) -> None:
-    alice, bob = User(folder / "alice"), User(folder / "bob")
+    alice, bob, carol = (User(folder / name, NO_LEDGER) for name in ("alice", "bob", "carol"))
     (folder / "d" / "inner").mkdir(parents=True)
     big = os.urandom(3_000_000)
     (folder / "d" / "big").write_bytes(big)
@@ -41,7 +41,11 @@ def story(folder: Path, meeting_point: str) -> None:
         assert len(bob.says("ipfs", "refs", "local").objects) == 3, "only the way there was fetched"
         bob.says("ipfs", "get", root, *via, "-o", str(folder / "out")).result  # noqa: B018
         assert (folder / "out" / "big").read_bytes() == big
-        carol = User(folder / "carol")
+        whole = carol.says("ipfs", "ls", root, *via).result["entries"]
+        assert [(entry["name"], entry["kind"]) for entry in whole] == [
+            ("big", "unknown"),
+            ("inner", "unknown"),
+        ]
         carol.says("ipfs", "pin", "add", root, *via).result  # noqa: B018
     assert alice.says("ipfs", "id").result["peer_id"] == alice_id
     assert carol.says("ipfs", "gc").result["removed"] == 0

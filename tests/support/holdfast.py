@@ -14,6 +14,9 @@ from typing import Any
 COMMAND_SECONDS = 120
 STOP_SECONDS = 40
 
+NO_LEDGER = "http://127.0.0.1:9"
+"""For who must not meet the ledger that may happen to run where the settings say."""
+
 
 @dataclass(frozen=True)
 class Done:

@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
+from tests.support.holdfast import NO_LEDGER
 from tests.support.unixfs_vectors import content, make_directory
 from tests.support.vectors import own
 
@@ -57,7 +58,7 @@ class Home:
             app,
             ["ipfs", *map(str, words)],
             input=stdin,
-            env={"HOLDFAST_HOME": str(self.folder)},
+            env={"HOLDFAST_HOME": str(self.folder), "HOLDFAST_LEDGER_URL": NO_LEDGER},
         )
         return Said(done.exit_code, done.stdout_bytes)
 
