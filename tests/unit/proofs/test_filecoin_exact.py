@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from proofs import filecoin_exact
 from proofs.filecoin_exact import comm_r, commit, filecoin_parameters, tree_root
 from proofs.hashing import FIELD_MODULUS
 from proofs.kernels import level
@@ -165,9 +166,12 @@ def test_what_a_disk_spoils_is_told(sector: SealedSector) -> None:
     assert (caught.value.errno, caught.value.filename) == (errno.EIO, str(layer))
 
 
-def test_a_sector_of_many_chunks_is_one_tree(tmp_path: Path) -> None:
-    """512 MiB are 4,096 chunks; here it is two, hashed on two threads."""
-    count = 2 * 8**4
+def test_a_sector_of_many_chunks_is_one_tree(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """512 MiB are 4,096 chunks; here it is 16 small ones, hashed on two threads."""
+    chunk_nodes, count = 64, 16 * 64
+    monkeypatch.setattr(filecoin_exact, "_CHUNK_NODES", chunk_nodes)
     parameters = replace(filecoin_parameters(ProofType.SDR_2KIB), sector_size_bytes=32 * count)
     files = {name: truncated(name, count) for name in (layer_name(1), layer_name(2), REPLICA)}
     for name, content in files.items():
@@ -177,7 +181,7 @@ def test_a_sector_of_many_chunks_is_one_tree(tmp_path: Path) -> None:
         found = commit(
             parameters,
             tmp_path,
-            lambda stage, done, total: steps.setdefault(stage, []).append(done * 2 // total),
+            lambda stage, done, total: steps.setdefault(stage, []).append(done * 16 // total),
             pool,
         )
     columns = np.empty((count, 32), np.uint8)
@@ -185,7 +189,8 @@ def test_a_sector_of_many_chunks_is_one_tree(tmp_path: Path) -> None:
     level().hash_elements(both, columns)
     assert found.comm_c == tree_root(columns)
     assert found.comm_r_last == tree_root(files[REPLICA])
-    assert steps == {"Poseidon tree C": [1, 2], "Poseidon tree R": [1, 2]}
+    every = [*range(1, 17)]
+    assert steps == {"Poseidon tree C": every, "Poseidon tree R": every}
 
 
 def truncated(name: str, count: int) -> NodeArray:
