@@ -11,7 +11,7 @@ from ipfs.kad.stream import Kademlia, Mode
 from ipfs.p2p.multiaddr import Multiaddr
 from ipfs.p2p.peer_id import Identity
 from ipfs.p2p.swarm import Swarm
-from tests.support.holdfast import User
+from tests.support.holdfast import NO_LEDGER, User
 
 
 async def test_a_gateway_fetches_what_a_visitor_asks_for(tmp_path: Path) -> None:
@@ -24,7 +24,7 @@ async def test_a_gateway_fetches_what_a_visitor_asks_for(tmp_path: Path) -> None
 
 
 def story(folder: Path, meeting_point: str) -> None:
-    alice, bob = User(folder / "alice"), User(folder / "bob")
+    alice, bob = User(folder / "alice", NO_LEDGER), User(folder / "bob", NO_LEDGER)
     (folder / "site").mkdir()
     big = os.urandom(3_000_000)
     (folder / "site" / "big").write_bytes(big)

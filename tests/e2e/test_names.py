@@ -7,7 +7,7 @@ from ipfs.kad.stream import Kademlia, Mode
 from ipfs.p2p.multiaddr import Multiaddr
 from ipfs.p2p.peer_id import Identity
 from ipfs.p2p.swarm import Swarm
-from tests.support.holdfast import User
+from tests.support.holdfast import NO_LEDGER, User
 
 LOOPBACK = Multiaddr.parse("/ip4/127.0.0.1/tcp/0")
 
@@ -25,7 +25,7 @@ async def test_a_name_leads_to_the_folder_that_it_was_pointed_at_last(tmp_path: 
 
 
 def story(folder: Path, meeting_point: str, elsewhere: str) -> None:
-    alice, bob = User(folder / "alice"), User(folder / "bob")
+    alice, bob = User(folder / "alice", NO_LEDGER), User(folder / "bob", NO_LEDGER)
     via = ("--peer", meeting_point)
     roots = []
     for number in (1, 2):
