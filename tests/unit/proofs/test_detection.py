@@ -129,7 +129,11 @@ def test_real_sectors_are_challenged_often_enough_for_what_is_promised() -> None
         seeds = tuple(bytes([window]) + seed[1:] for window in range(7))
         return min(post.challenges(real_window(*seeds))) < one_percent
 
+    def a_fixed_share_is_hit(seed: bytes) -> bool:
+        return min(porep.challenges(real_statement(seed))) <= 0.039 * count
+
     assert_rate(400, 1 - 0.99**176, replication_hits)
+    assert_rate(400, 1 - (1 - 0.039) ** 176, a_fixed_share_is_hit)
     assert_rate(400, 1 - 0.99**66, one_window_hits)
     assert_rate(400, 1 - 0.99 ** (7 * 66), seven_windows_hit)
     assert 1 - 0.99 ** (7 * 66) > 0.99
@@ -245,6 +249,20 @@ def test_no_two_purposes_chains_or_parties_share_challenges() -> None:
     flat = Counter(node for challenges in drawn for node in set(challenges))
     # A thousand draws of 16 million: a pair or two may meet by chance, sequences may not.
     assert sum(hits - 1 for hits in flat.values()) <= 3
+
+
+def test_grinding_a_commitment_draws_anew_but_not_better() -> None:
+    # Whoever has a hundredth wrong and knew the seed would pass once in 1 / 0.99^176 = 6 tries; so
+    # the seed is drawn after CommR is on the ledger, and each try costs a deposit.
+    wrong = parameters_of(ProofType.SDR_512MIB).node_count // 100
+
+    def is_hit(choice: bytes) -> bool:
+        return min(porep.challenges(replace(real_statement(bytes(32)), comm_r=choice))) <= wrong
+
+    assert_rate(400, 1 - 0.99**176, is_hit)
+    # In a window there is nothing that the prover may choose.
+    window = real_window(bytes(32))
+    assert post.challenges(window) == post.challenges(replace(window, comm_r=b"\1" + bytes(31)))
 
 
 def test_a_node_that_is_asked_for_twice_is_given_once(
