@@ -72,7 +72,8 @@ def export(
 
     It grows under a temporary name beside `out_path` and is renamed when complete. An empty
     folder at `out_path` is replaced; anything else there raises `TargetExists`. Permissions and
-    times are restored where the DAG has them, setuid, setgid and sticky bits never.
+    times are restored where the DAG has them, setuid, setgid and sticky bits never. It is a copy
+    of what the store has on the disk already, so it is not synced to the disk itself.
 
     on_progress:  called with the bytes written so far
     Raises `BlockNotFound` where the DAG is not whole; `MalformedBytes`, `LimitExceeded`,
