@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     from client.storing import Step
     from client.verdict import Verdict
 
-PathArgument = Annotated[Path, typer.Argument(help="File or folder to store.", resolve_path=True)]
+PathArgument = Annotated[
+    Path, typer.Argument(metavar="PATH", help="File or folder to store.", resolve_path=True)
+]
 CopiesOption = Annotated[
     int, typer.Option("--copies", min=1, max=64, help="Copies, each with another owner.")
 ]
@@ -77,6 +79,7 @@ def quote(
         from client.session import open_client
         from client.storing import quote_piece
 
+        path.stat()  # Not there? That is said before a ledger is asked.
         folder, config = client_settings(home, ledger)
         async with open_client(folder, config) as session:
             prepared = await _prepare(session, path, as_json)
@@ -115,6 +118,7 @@ def store(
             store_piece,
         )
 
+        path.stat()  # Not there? That is said before a ledger is asked.
         folder, config = client_settings(home, ledger)
         async with open_client(folder, config) as session:
             payer = open_payer(folder, config, session.ledger)
@@ -149,7 +153,7 @@ def store(
 
 
 def retrieve(
-    cid: Annotated[str, typer.Argument(help="What to get.")],
+    cid: Annotated[str, typer.Argument(metavar="CID", help="What to get.")],
     out_path: Annotated[
         Path | None,
         typer.Option(
@@ -193,7 +197,7 @@ def retrieve(
 
 
 def verdict(
-    cid: Annotated[str, typer.Argument(help="The CID that `store` printed.")],
+    cid: Annotated[str, typer.Argument(metavar="CID", help="The CID that `store` printed.")],
     everybody: Annotated[
         bool, typer.Option("--all", help="By everybody's deals, not mine alone.")
     ] = False,

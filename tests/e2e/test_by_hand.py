@@ -144,6 +144,10 @@ def test_a_path_that_can_not_be_read_costs_nothing(market: Market) -> None:
     user = market.user("careless")
     missing = user.says("store", str(market.folder / "missing"))
     assert (missing.exit_code, missing.error_code) == (4, "not-found")
+    lonely = User(market.folder / "lonely", "http://127.0.0.1:9")
+    for command in ("quote", "store"):
+        first = lonely.says(command, str(market.folder / "missing"))
+        assert first.error_code == "not-found", "without a wallet and a ledger, too"
     fifo = market.folder / "fifo"
     os.mkfifo(fifo)
     assert user.says("store", str(fifo)).exit_code == 1
