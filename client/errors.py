@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from chain.units import ProviderId
 from ipfs.cid import CID
+from ipfs.disk import StoreLocked
 
 
 class ClientError(Exception):
@@ -74,6 +75,16 @@ class KeyExists(ClientError):
         self.name = name
 
 
+class NowhereToKeep(ClientError):
+    """What is asked for would have to be fetched, and another process writes where it would go."""
+
+    code = "store-locked"
+
+    def __init__(self, refusal: StoreLocked) -> None:
+        super().__init__(f"not all of it is here, and what is fetched could not be kept: {refusal}")
+        self.holder_pid = refusal.holder_pid
+
+
 class PieceTooLarge(ClientError):
     """The file does not fit into one sector of any provider; nothing was spent."""
 
@@ -96,10 +107,11 @@ class NotEnoughProviders(ClientError):
 
     def __init__(self, *, needed: int, found: int, reasons: Mapping[ProviderId, str]) -> None:
         why = "".join(f"\n  provider {key}: {reason}" for key, reason in sorted(reasons.items()))
+        nobody = "nobody else was found" if found else "none was found: is a provider running?"
         super().__init__(
             f"{needed} more {'copy needs a provider' if needed == 1 else 'copies need providers'} "
             f"with owners of their own, {found} would take "
-            f"the file{why or '; none was found: is a provider running?'}"
+            f"the file{why or f'; {nobody}'}"
         )
         self.needed = needed
         self.found = found

@@ -17,6 +17,7 @@ from typing import Final, Self
 from chain.errors import LedgerError
 from chain.ledger import LedgerForeign, LedgerUnreachable
 from client.config import ClientConfig
+from client.errors import NowhereToKeep
 from client.keys import Keys
 from client.registry import gateways_of, peers_to_join
 from client.session import BLOCKS_NAME, PINS_NAME, open_ledger
@@ -26,7 +27,7 @@ from ipfs.block import Block
 from ipfs.blockstore import BlockNotFound, Blockstore
 from ipfs.cid import CID
 from ipfs.dag import walk
-from ipfs.disk import DiskBlockstore
+from ipfs.disk import DiskBlockstore, StoreLocked
 from ipfs.disk_reader import DiskReader
 from ipfs.exchange import DagLimits, DagUnavailable, Exchange, fetch_dag
 from ipfs.gateway.gateway import NAMES_MAX
@@ -255,11 +256,15 @@ async def open_fetching(
 ) -> AsyncIterator[Network]:
     """Close the reader, open the client's blocks for what is to come, and join the network.
 
-    Raises `StoreLocked`, and as `open_network` does.
+    Raises `NowhereToKeep`, and as `open_network` does.
     """
     # First: within one process, SQLite's locks on a file go when any descriptor of it is closed.
     reader.close()
-    with open_disk(folder) as blocks:
+    try:
+        disk = open_disk(folder)
+    except StoreLocked as error:
+        raise NowhereToKeep(error) from error
+    with disk as blocks:
         async with open_network(config, blocks, peers) as network:
             yield network
 

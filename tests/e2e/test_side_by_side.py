@@ -50,4 +50,7 @@ def test_a_second_writer_is_told_which_process_writes_and_readers_are_not_refuse
             assert "wait" in told
         assert alice.says("ipfs", "stat", here).result["content_bytes"] == 4
         absent = "bafkreigaknpexyvxt76zgkitavbwx6ejgfheup5oybpm77f3pxzrvwpfdi"
-        assert alice.says("ipfs", "stat", absent).error_code == "store-locked", "nowhere to put it"
+        refused = alice.says("ipfs", "stat", absent)
+        assert (refused.exit_code, refused.error_code) == (11, "store-locked")
+        assert "not all of it is here" in refused.objects[-1]["detail"]
+        assert f"process {os.getpid()}" in refused.objects[-1]["detail"]

@@ -59,6 +59,7 @@ def test_two_copies_never_have_the_same_owner() -> None:
     with pytest.raises(NotEnoughProviders) as refusal:
         quoted(*one_owner, copies=2)
     assert (refusal.value.needed, refusal.value.found) == (2, 1)
+    assert "nobody else" in str(refusal.value)
     assert len(ids(quoted(*one_owner, candidate(4), copies=2).chosen)) == 2
 
 
