@@ -16,7 +16,7 @@ app = typer.Typer(
     help="Deals: list them, show one, explain whose move it is.", no_args_is_help=True
 )
 
-DealArgument = Annotated[int, typer.Argument(min=1, help="The deal's number.")]
+DealArgument = Annotated[int, typer.Argument(metavar="DEAL", min=1, help="The deal's number.")]
 
 
 @app.command("list")

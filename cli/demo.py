@@ -33,6 +33,7 @@ def demo(
     path: Annotated[
         Path | None,
         typer.Argument(
+            metavar="PATH",
             help="Any file or folder. Default: a sample it makes.",
             show_default=False,
             resolve_path=True,

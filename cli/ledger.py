@@ -47,6 +47,7 @@ def audit(
     folder: Annotated[
         Path | None,
         typer.Argument(
+            metavar="FOLDER",
             help="Folder of a ledger in SQLite. Default: this user's, as ledger.toml says.",
             show_default=False,
         ),

@@ -74,7 +74,7 @@ def cid(
 
 @app.command()
 def aggregate(
-    names: Annotated[list[str], typer.Argument(metavar="CID...", help="PieceCIDs v2.")],
+    names: Annotated[list[str], typer.Argument(metavar="CID", help="PieceCIDs v2.")],
     size: Annotated[str, typer.Option("--size", help="Of the aggregate, padded: 1MiB, 32GiB.")],
     as_json: JsonFlag = False,
 ) -> None:

@@ -228,7 +228,8 @@ def scrub(
         if damaged:
             raise SectorsDamaged(damaged)
         out.result(
-            f"{len(numbers)} sectors are whole; {format_bytes(read_bytes)} read",
+            f"{len(numbers)} {'sector is' if len(numbers) == 1 else 'sectors are'} whole; "
+            f"{format_bytes(read_bytes)} read",
             sectors=len(numbers),
             read_bytes=read_bytes,
         )
@@ -238,7 +239,9 @@ def scrub(
 
 @app.command()
 def unseal(
-    cid: Annotated[str, typer.Argument(help="Of the data, its piece or its deal's proposal.")],
+    cid: Annotated[
+        str, typer.Argument(metavar="CID", help="Of the data, its piece or its deal's proposal.")
+    ],
     out_path: Annotated[
         Path | None,
         typer.Option("-o", "--output", help="Where to write it. Default: CID.car."),

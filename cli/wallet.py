@@ -12,6 +12,10 @@ from cli.words import parse_address, parse_tokens
 if TYPE_CHECKING:
     from chain.messages import Body
 
+AmountArgument = Annotated[
+    str, typer.Argument(metavar="AMOUNT", help='Tokens such as 12.5, or "17 atto".')
+]
+
 app = typer.Typer(help="Your key and your money.", no_args_is_help=True)
 
 
@@ -54,7 +58,7 @@ def address(home: HomeOption = None, as_json: JsonFlag = False) -> None:
 def balance(
     of: Annotated[
         str | None,
-        typer.Argument(metavar="[ADDRESS]", help="Whose. Default: mine.", show_default=False),
+        typer.Argument(metavar="ADDRESS", help="Whose. Default: mine.", show_default=False),
     ] = None,
     home: HomeOption = None,
     ledger: LedgerOption = None,
@@ -89,8 +93,8 @@ def balance(
 
 @app.command()
 def send(
-    to: Annotated[str, typer.Argument(help="Address to pay.")],
-    amount: Annotated[str, typer.Argument(help='Tokens such as 12.5, or "17 atto".')],
+    to: Annotated[str, typer.Argument(metavar="ADDRESS", help="Address to pay.")],
+    amount: AmountArgument,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
     home: HomeOption = None,
     ledger: LedgerOption = None,
@@ -113,7 +117,7 @@ def send(
 
 @app.command()
 def faucet(
-    amount: Annotated[str, typer.Argument(help='Tokens such as 12.5, or "17 atto".')] = "100",
+    amount: AmountArgument = "100",
     home: HomeOption = None,
     ledger: LedgerOption = None,
     as_json: JsonFlag = False,

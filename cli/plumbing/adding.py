@@ -22,7 +22,7 @@ STDIN = Path("-")
 
 PathsArgument = Annotated[
     list[Path] | None,
-    typer.Argument(metavar="[PATH]...", help="Files or folders; - or nothing: standard input."),
+    typer.Argument(metavar="PATH", help="Files or folders; - or nothing: standard input."),
 ]
 OnlyHashOption = Annotated[
     bool, typer.Option("-n", "--only-hash", help="Tell the CID, store nothing.")

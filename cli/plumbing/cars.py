@@ -47,7 +47,7 @@ def export(
 
 def import_(
     path: Annotated[
-        Path | None, typer.Argument(metavar="[CAR]", help="A CAR file; - or nothing: stdin.")
+        Path | None, typer.Argument(metavar="CAR", help="A CAR file; - or nothing: stdin.")
     ] = None,
     pin_roots: Annotated[
         bool, typer.Option("--pin-roots/--no-pin-roots", help="Keep the roots from gc.")

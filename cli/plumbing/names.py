@@ -70,7 +70,7 @@ def publish(
 @name.command("resolve")
 def resolve(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="k51…, 12D3…, Qm…. Default: your own.")
+        str | None, typer.Argument(metavar="NAME", help="k51…, 12D3…, Qm…. Default: your own.")
     ] = None,
     quieter: QuieterOption = False,  # noqa: ARG001 - there is nothing else to print
     peer: PeerOption = None,
@@ -95,7 +95,7 @@ def resolve(
 
 @key.command("gen")
 def key_gen(
-    name: Annotated[str, typer.Argument(help="How you call it.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="How you call it.")],
     home: HomeOption = None,
     as_json: JsonFlag = False,
 ) -> None:

@@ -70,7 +70,10 @@ def swarm_peers(
 
 @swarm.command("connect")
 def swarm_connect(
-    address: Annotated[str, typer.Argument(help="Multiaddr that ends in /p2p/ and the peer.")],
+    address: Annotated[
+        str,
+        typer.Argument(metavar="ADDRESS", help="Multiaddr that ends in /p2p/ and the peer."),
+    ],
     home: HomeOption = None,
     ledger: LedgerOption = None,
     as_json: JsonFlag = False,
@@ -131,7 +134,7 @@ def findprovs(
 
 
 def provide(
-    cids: Annotated[list[str], typer.Argument(metavar="CID...", help="What to announce.")],
+    cids: Annotated[list[str], typer.Argument(metavar="CID", help="What to announce.")],
     peer: PeerOption = None,
     home: HomeOption = None,
     ledger: LedgerOption = None,
