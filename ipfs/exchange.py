@@ -97,9 +97,11 @@ class DagUnavailable(NetworkError):
 
     def __init__(self, root: CID, missing: CID, tried: dict[PeerId, str]) -> None:
         told = ", ".join(f"{peer_id}: {answer}" for peer_id, answer in tried.items())
+        block = "it" if missing == root else missing
         super().__init__(
-            f"{root} can't be fetched: none of {len(tried)} peers gave {missing}"
-            + (f" ({told})" if told else "")
+            f"{root} can't be fetched: none of {len(tried)} peers gave {block} ({told})"
+            if tried
+            else f"{root} can't be fetched: no peer was found to ask for {block}"
         )
         self.root = root
         self.missing = missing
