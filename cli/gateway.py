@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from cli.plumbing.words import parse_peers
+from cli.plumbing.words import PeerOption, parse_peers
 from cli.render import HomeOption, JsonFlag, LedgerOption, Output, finish
 from cli.settings import client_settings
 
@@ -20,10 +20,7 @@ def gateway(
         list[str] | None,
         typer.Option("--allow-host", help="A name that it is reached by, besides loopback."),
     ] = None,
-    peer: Annotated[
-        list[str] | None,
-        typer.Option("--peer", help="Multiaddr with /p2p/ to join the network through."),
-    ] = None,
+    peer: PeerOption = None,
     no_fetch: Annotated[
         bool, typer.Option("--no-fetch", help="Serve what is stored here and nothing else.")
     ] = False,

@@ -22,7 +22,7 @@ from ipfs.file_lock import LockHeld, take
 from ipfs.segments.files import OpenSegments, SegmentWriter, sync_folder
 from ipfs.segments.record import Found, Kind, SegmentFile, scan
 from ipfs.segments.scrub import ScrubReport, SegmentReport, compare
-from ipfs.segments.store import Place, SegmentIndex, is_damage, is_full
+from ipfs.segments.store import Place, SegmentIndex, every_cid, is_damage, is_full
 
 SEGMENT_BYTES_MAX: Final = 256 << 20
 """A full segment is closed; small enough to be rewritten in a second or two."""
@@ -147,14 +147,7 @@ class DiskBlockstore:
 
     def __iter__(self) -> Iterator[CID]:
         """Iterate over what is stored; blocks that come or go meanwhile may be met or not."""
-        last = b""
-        while True:
-            with self._mutex:
-                page = self._index.page(last)
-            if not page:
-                return
-            yield from (cid for _, cid in page)
-            last = page[-1][0]
+        return every_cid(self._page)
 
     def scrub(self, *, on_progress: Callable[[int], None] = lambda _: None) -> ScrubReport:
         """Read everything; find every bit that is not as it was written, and mend what can be.
@@ -203,6 +196,10 @@ class DiskBlockstore:
             self._index.discard()
             self._index = SegmentIndex(self._folder)
             self._catch_up()
+
+    def _page(self, after: bytes) -> list[tuple[bytes, CID]]:
+        with self._mutex:
+            return self._index.page(after)
 
     def _place(self, cid: CID) -> Place:
         place = self._index.find(cid.multihash)

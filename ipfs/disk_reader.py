@@ -13,7 +13,7 @@ from ipfs.blockstore import BlockCorrupt, BlockNotFound
 from ipfs.cid import CID
 from ipfs.disk import DiskBlockstore, StoreLocked
 from ipfs.segments.record import SegmentFile
-from ipfs.segments.store import IndexReader, Place, is_sealed
+from ipfs.segments.store import IndexReader, Place, every_cid, is_sealed
 
 _LOOKS_MAX: Final = 3
 """A block may be moved while it is looked for, into a segment that we don't know yet."""
@@ -79,17 +79,14 @@ class DiskReader:
 
     def __iter__(self) -> Iterator[CID]:
         """Iterate over what is stored; blocks that come or go meanwhile may be met or not."""
-        last = b""
-        while True:
-            with self._mutex:
-                page = self._index.page(last)
-            if not page:
-                return
-            yield from (cid for _, cid in page)
-            last = page[-1][0]
+        return every_cid(self._page)
 
     def _refuse(self) -> NoReturn:
         raise OSError(errno.EROFS, "the blocks were opened to be read", str(self._folder))
+
+    def _page(self, after: bytes) -> list[tuple[bytes, CID]]:
+        with self._mutex:
+            return self._index.page(after)
 
     def _place(self, cid: CID) -> Place:
         place = self._find(cid)

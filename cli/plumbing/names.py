@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from cli.plumbing.words import PeerOption, parse_ipfs_path, parse_peers
+from cli.plumbing.network import joined
+from cli.plumbing.words import PeerOption, parse_ipfs_path
 from cli.render import HomeOption, JsonFlag, LedgerOption, Output, finish, table
 from cli.settings import client_settings
 from cli.words import parse_name, parse_seconds
@@ -41,7 +42,7 @@ def publish(
     """
 
     async def work(out: Output) -> None:
-        from client.plumbing.session import open_keys, open_network, open_reader
+        from client.plumbing.session import open_keys
 
         cid, names = parse_ipfs_path(path)
         target = "/".join(("/ipfs", str(cid), *names))
@@ -49,11 +50,10 @@ def publish(
         folder, config = client_settings(home, ledger)
         keys = open_keys(folder)
         identity, last = keys.find(key), keys.last_record(key)
-        with open_reader(folder) as blocks:
-            async with open_network(config, blocks, parse_peers(peer)) as network:
-                record = await network.publish(
-                    identity, target, last=last, lifetime_ns=lifetime_ns, ttl_ns=ttl_ns
-                )
+        async with joined(folder, config, peer) as network:
+            record = await network.publish(
+                identity, target, last=last, lifetime_ns=lifetime_ns, ttl_ns=ttl_ns
+            )
         keys.remember(key, record)
         told = identity.peer_id.to_cid_text()
         out.result(
@@ -81,13 +81,12 @@ def resolve(
     """Print the path that a name points at, through other names if it points at one."""
 
     async def work(out: Output) -> None:
-        from client.plumbing.session import open_keys, open_network, open_reader
+        from client.plumbing.session import open_keys
 
         folder, config = client_settings(home, ledger)
         start = open_keys(folder).find(SELF).peer_id if name is None else parse_name(name)
-        with open_reader(folder) as blocks:
-            async with open_network(config, blocks, parse_peers(peer)) as network:
-                path = await network.resolve(start)
+        async with joined(folder, config, peer) as network:
+            path = await network.resolve(start)
         out.result(path, name=start.to_cid_text(), value=path)
 
     finish(as_json, work)

@@ -13,6 +13,7 @@ from cli.settings import client_settings
 from cli.words import parse_cid, parse_peer
 
 if TYPE_CHECKING:
+    from client.config import ClientConfig
     from client.plumbing.session import Network
     from ipfs.p2p.peer_id import PeerId
 
@@ -49,7 +50,7 @@ def swarm_peers(
     """Join the network, and list whom this client is connected to then."""
 
     async def work(out: Output) -> None:
-        async with _joined(home, ledger, peer) as network:
+        async with joined(*client_settings(home, ledger), peer) as network:
             host = network.host
             rows = [
                 (
@@ -82,7 +83,7 @@ def swarm_connect(
 
     async def work(out: Output) -> None:
         peer = parse_peer(address)
-        async with _joined(home, ledger, None) as network:
+        async with joined(*client_settings(home, ledger), None) as network:
             await network.host.connect(peer)
             seconds = await network.host.ping(peer.peer_id)
             agent = network.host.peer_agent(peer.peer_id)
@@ -114,7 +115,7 @@ def findprovs(
         wanted = parse_cid(cid)
         found: set[PeerId] = set()
         async with (
-            _joined(home, ledger, peer) as network,
+            joined(*client_settings(home, ledger), peer) as network,
             aclosing(network.routing.find_providers(wanted, count_max=count)) as providers,
         ):
             async for each in providers:
@@ -162,12 +163,12 @@ def provide(
 
 
 @asynccontextmanager
-async def _joined(
-    home: Path | None, ledger: str | None, peers: list[str] | None
+async def joined(
+    folder: Path, config: "ClientConfig", peers: list[str] | None
 ) -> "AsyncIterator[Network]":
+    """Join the network, also through peers that were named, to ask it something."""
     from client.plumbing.session import open_network, open_reader
 
-    folder, config = client_settings(home, ledger)
     with open_reader(folder) as blocks:
         async with open_network(config, blocks, parse_peers(peers)) as network:
             yield network

@@ -52,6 +52,7 @@ class Bitswap:
         self._host = host
         self._store = store
         self._unfinished_bytes_max = unfinished_bytes_max
+        self._unfinished_bytes = 0
         self._engine = Engine()
         self._upload = Upload(upload_limit)
         self._links: dict[PeerId, Link] = {}
@@ -217,16 +218,18 @@ class Bitswap:
                     await self._hear(link, message)
             await stream.close_write()
         finally:
-            del link.inbound[stream]
+            self._unfinished_bytes -= link.inbound.pop(stream)
             # The peer may have gone before we began to listen: then nobody else frees its link.
             if link.peer_id not in self._host.connected_peers():
                 self._drop(link, DISCONNECTED)
 
     def _hold(self, link: Link, stream: Stream, size_bytes: int) -> None:
         """Take note of what a stream holds; if all hold too much, the greediest peer pays."""
+        self._unfinished_bytes += size_bytes - link.inbound[stream]
         link.inbound[stream] = size_bytes
-        if sum(it.held_bytes for it in self._links.values()) > self._unfinished_bytes_max:
+        if self._unfinished_bytes > self._unfinished_bytes_max:
             greediest = max(self._links.values(), key=lambda it: it.held_bytes)
+            self._unfinished_bytes -= greediest.held_bytes
             for each in greediest.inbound:
                 greediest.inbound[each] = 0
                 self.spawn(each.reset())

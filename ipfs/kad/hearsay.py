@@ -4,11 +4,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from ipfs.host import PeerAddress
+from ipfs.kad.reach import take_addresses
 from ipfs.p2p.multiaddr import Multiaddr
 from ipfs.p2p.peer_id import PeerId
-
-ADDRESSES_MAX = 32
-"""Addresses kept for one provider, whoever told them."""
 
 
 @dataclass(slots=True)
@@ -43,9 +41,7 @@ class Hearsay:
                 continue
             provider = self._providers.setdefault(peer.peer_id, _Provider())
             provider.tellers += 1
-            room = ADDRESSES_MAX - len(provider.addresses)
-            fresh = [it for it in peer.addresses if it not in provider.addresses]
-            provider.addresses.update(dict.fromkeys(fresh[:room]))
+            take_addresses(provider.addresses, peer.addresses)
             if len(news) < self._news_per_teller and _has_news(provider):
                 news.append(_pass_on(peer.peer_id, provider))
         return news

@@ -9,12 +9,9 @@ from itertools import islice
 
 from ipfs.host import PeerAddress
 from ipfs.kad.keyspace import Key, distance, key_of
-from ipfs.kad.reach import Network, networks_of
+from ipfs.kad.reach import Network, networks_of, take_addresses
 from ipfs.p2p.multiaddr import Multiaddr
 from ipfs.p2p.peer_id import PeerId
-
-ADDRESSES_MAX = 32
-"""Addresses kept for one candidate, whoever told them."""
 
 
 class _Stage(Enum):
@@ -173,10 +170,7 @@ class Lookup:
             if path.distances[place : place + 1] != [far]:
                 path.distances.insert(place, far)
             candidate = self._candidates.setdefault(far, _Candidate(peer.peer_id))
-            room = ADDRESSES_MAX - len(candidate.addresses)
-            fresh = [it for it in peer.addresses if it not in candidate.addresses][:room]
-            candidate.addresses.update(dict.fromkeys(fresh))
-            candidate.networks |= networks_of(fresh)
+            candidate.networks |= networks_of(take_addresses(candidate.addresses, peer.addresses))
 
     def _settle(self, peer_id: PeerId, stage: _Stage) -> _Path:
         candidate = self._candidates[self._distance(peer_id)]

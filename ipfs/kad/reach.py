@@ -30,6 +30,9 @@ def is_public(address: Multiaddr) -> bool:
 
 Network = IPv4Network | IPv6Network
 
+ADDRESSES_MAX: Final = 32
+"""Addresses kept for one peer that others tell of, whoever told them."""
+
 _NETWORK_BITS: Final = {"ip4": 16, "ip6": 32}
 
 
@@ -44,6 +47,14 @@ def networks_of(addresses: Iterable[Multiaddr]) -> frozenset[Network]:
         for name, value in firsts
         if name in _NETWORK_BITS and ip_address(value).is_global
     )
+
+
+def take_addresses(known: dict[Multiaddr, None], told: Iterable[Multiaddr]) -> list[Multiaddr]:
+    """Add what is new of the addresses told, as far as there is room; return that."""
+    room = ADDRESSES_MAX - len(known)
+    fresh = [address for address in told if address not in known][:room]
+    known.update(dict.fromkeys(fresh))
+    return fresh
 
 
 def within(in_reach: InReach, peers: Iterable[PeerAddress]) -> tuple[PeerAddress, ...]:

@@ -167,8 +167,7 @@ class Connection(asyncio.BufferedProtocol):
         self._is_leaving = True
         if self._upgraded is not None:
             self._session.go_away(reason)
-            while outgoing := self._session.take_outgoing():
-                self._transport.write(self._proven.channel.encrypt(outgoing))
+            self._send_outgoing()
         self._set_deadline(self._limits.goodbye_seconds)
         self._transport.close()
 
@@ -328,10 +327,14 @@ class Connection(asyncio.BufferedProtocol):
         self._is_flush_due = False
         if self._is_paused or self.has_ended:
             return
+        self._send_outgoing()
+        self._room.set()
+
+    def _send_outgoing(self) -> None:
         # To send costs as much as to seal 64 KiB: what there is goes out at once.
         encrypt, take_outgoing = self._proven.channel.encrypt, self._session.take_outgoing
-        self._transport.writelines([encrypt(outgoing) for outgoing in iter(take_outgoing, b"")])
-        self._room.set()
+        if sealed := [encrypt(outgoing) for outgoing in iter(take_outgoing, b"")]:
+            self._transport.writelines(sealed)
 
     def _set_deadline(self, seconds: float) -> None:
         if self._deadline:

@@ -6,7 +6,7 @@ many threads: its owner lets one in at a time.
 
 import hashlib
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +80,14 @@ class _Finder:
             (after, _PAGE_ROWS),
         )
         return [(multihash, CID.decode(cid)) for multihash, cid in rows]
+
+
+def every_cid(page: Callable[[bytes], list[tuple[bytes, CID]]]) -> Iterator[CID]:
+    """Yield every block of an index, a page at a time; those that come or go may be met or not."""
+    last = b""
+    while found := page(last):
+        yield from (cid for _, cid in found)
+        last = found[-1][0]
 
 
 class IndexReader(_Finder):

@@ -7,30 +7,23 @@ from pathlib import Path
 
 import httpx
 
-from ipfs.kad.stream import Kademlia, Mode
-from ipfs.p2p.multiaddr import Multiaddr
-from ipfs.p2p.peer_id import Identity
-from ipfs.p2p.swarm import Swarm
 from tests.support.holdfast import NO_LEDGER, User
+from tests.support.kad import meeting_point
 
 
 async def test_a_gateway_fetches_what_a_visitor_asks_for(tmp_path: Path) -> None:
-    async with Swarm(
-        Identity.generate(), listen=[Multiaddr.parse("/ip4/127.0.0.1/tcp/0")]
-    ) as server:
-        Kademlia(server, mode=Mode.SERVER)
-        meeting_point = f"{server.addresses[0]}/p2p/{server.peer_id}"
-        await asyncio.to_thread(story, tmp_path, meeting_point)
+    async with meeting_point() as address:
+        await asyncio.to_thread(story, tmp_path, address)
 
 
-def story(folder: Path, meeting_point: str) -> None:
+def story(folder: Path, address: str) -> None:
     alice, bob = User(folder / "alice", NO_LEDGER), User(folder / "bob", NO_LEDGER)
     (folder / "site").mkdir()
     big = os.urandom(3_000_000)
     (folder / "site" / "big").write_bytes(big)
     (folder / "site" / "index.html").write_bytes(b"<h1>hello</h1>")
     root = alice.says("ipfs", "add", str(folder / "site")).result["cid"]
-    via = ("--peer", meeting_point)
+    via = ("--peer", address)
     with (
         alice.runs("ipfs", "provide", root, *via),
         bob.runs("gateway", "--port", "0", *via) as gateway,

@@ -3,30 +3,18 @@
 import asyncio
 from pathlib import Path
 
-from ipfs.kad.stream import Kademlia, Mode
-from ipfs.p2p.multiaddr import Multiaddr
-from ipfs.p2p.peer_id import Identity
-from ipfs.p2p.swarm import Swarm
 from tests.support.holdfast import NO_LEDGER, User
-
-LOOPBACK = Multiaddr.parse("/ip4/127.0.0.1/tcp/0")
+from tests.support.kad import meeting_point
 
 
 async def test_a_name_leads_to_the_folder_that_it_was_pointed_at_last(tmp_path: Path) -> None:
-    async with (
-        Swarm(Identity.generate(), listen=[LOOPBACK]) as server,
-        Swarm(Identity.generate(), listen=[LOOPBACK]) as forgetful,
-    ):
-        meeting_points = []
-        for host in (server, forgetful):
-            Kademlia(host, mode=Mode.SERVER)
-            meeting_points.append(f"{host.addresses[0]}/p2p/{host.peer_id}")
-        await asyncio.to_thread(story, tmp_path, *meeting_points)
+    async with meeting_point() as server, meeting_point() as forgetful:
+        await asyncio.to_thread(story, tmp_path, server, forgetful)
 
 
-def story(folder: Path, meeting_point: str, elsewhere: str) -> None:
+def story(folder: Path, address: str, elsewhere: str) -> None:
     alice, bob = User(folder / "alice", NO_LEDGER), User(folder / "bob", NO_LEDGER)
-    via = ("--peer", meeting_point)
+    via = ("--peer", address)
     roots = []
     for number in (1, 2):
         (folder / "site").mkdir(exist_ok=True)

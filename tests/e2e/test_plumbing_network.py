@@ -4,35 +4,28 @@ import asyncio
 import os
 from pathlib import Path
 
-from ipfs.kad.stream import Kademlia, Mode
-from ipfs.p2p.multiaddr import Multiaddr
-from ipfs.p2p.peer_id import Identity
-from ipfs.p2p.swarm import Swarm
 from tests.support.holdfast import NO_LEDGER, User
+from tests.support.kad import meeting_point
 
 
 async def test_what_one_provides_another_finds_and_fetches(tmp_path: Path) -> None:
-    async with Swarm(
-        Identity.generate(), listen=[Multiaddr.parse("/ip4/127.0.0.1/tcp/0")]
-    ) as server:
-        Kademlia(server, mode=Mode.SERVER)
-        meeting_point = f"{server.addresses[0]}/p2p/{server.peer_id}"
-        await asyncio.to_thread(story, tmp_path, meeting_point)
+    async with meeting_point() as address:
+        await asyncio.to_thread(story, tmp_path, address)
 
 
-def story(folder: Path, meeting_point: str) -> None:
+def story(folder: Path, address: str) -> None:
     alice, bob, carol = (User(folder / name, NO_LEDGER) for name in ("alice", "bob", "carol"))
     (folder / "d" / "inner").mkdir(parents=True)
     big = os.urandom(3_000_000)
     (folder / "d" / "big").write_bytes(big)
     (folder / "d" / "inner" / "small").write_bytes(b"small")
     root = alice.says("ipfs", "add", str(folder / "d")).result["cid"]
-    via = ("--peer", meeting_point)
+    via = ("--peer", address)
 
-    met = bob.says("ipfs", "swarm", "connect", meeting_point).result
+    met = bob.says("ipfs", "swarm", "connect", address).result
     assert met["agent"].startswith("holdfast/")
     peers = bob.says("ipfs", "swarm", "peers", *via).result["peers"]
-    assert [peer["peer_id"] for peer in peers] == [meeting_point.rpartition("/")[2]]
+    assert [peer["peer_id"] for peer in peers] == [address.rpartition("/")[2]]
 
     with alice.runs("ipfs", "provide", root, *via):
         alice_id = bob.says("ipfs", "findprovs", root, *via).objects[0]["peer_id"]

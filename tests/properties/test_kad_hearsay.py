@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipfs.host import PeerAddress
-from ipfs.kad.hearsay import ADDRESSES_MAX, Hearsay
+from ipfs.kad.hearsay import Hearsay
+from ipfs.kad.reach import ADDRESSES_MAX
 from ipfs.p2p.multiaddr import Multiaddr
 from ipfs.p2p.peer_id import PeerId
 from tests.support.kad import peer

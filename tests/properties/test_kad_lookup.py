@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from ipfs.host import PeerAddress
 from ipfs.kad.keyspace import key_of
-from ipfs.kad.lookup import ADDRESSES_MAX, Lookup
+from ipfs.kad.lookup import Lookup
+from ipfs.kad.reach import ADDRESSES_MAX
 from ipfs.kad.routing_table import RoutingTable
 from ipfs.p2p.multiaddr import Multiaddr
 from ipfs.p2p.peer_id import PeerId

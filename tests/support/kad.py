@@ -12,9 +12,11 @@ from ipfs.host import Host, PeerAddress, Stream, StreamHandler
 from ipfs.kad.keyspace import Key, key_of
 from ipfs.kad.messages import MESSAGE_BYTES_MAX, Response, decode_request
 from ipfs.kad.parameters import LAN_PROTOCOL_ID
-from ipfs.kad.stream import Kademlia
+from ipfs.kad.stream import Kademlia, Mode
 from ipfs.p2p.memory import MemoryHost, MemoryNetwork
+from ipfs.p2p.multiaddr import Multiaddr
 from ipfs.p2p.peer_id import Identity, PeerId
+from ipfs.p2p.swarm import Swarm
 from ipfs.routing import Routing
 
 CAT = CID.of(Codec.RAW, b"cat")
@@ -150,3 +152,11 @@ async def never_answer(stream: Stream) -> None:
     while await stream.read(1 << 16):
         pass
     await asyncio.Event().wait()
+
+
+@asynccontextmanager
+async def meeting_point() -> AsyncIterator[str]:
+    """Run a DHT server on loopback; lend the address that others join through."""
+    async with Swarm(Identity.generate(), listen=[Multiaddr.parse("/ip4/127.0.0.1/tcp/0")]) as host:
+        Kademlia(host, mode=Mode.SERVER)
+        yield f"{host.addresses[0]}/p2p/{host.peer_id}"
