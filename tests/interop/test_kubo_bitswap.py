@@ -102,7 +102,8 @@ async def test_kubo_fetches_a_file_from_us(tmp_path: Path, settings: ImportSetti
         await kubo.connect(str(host.addresses[0].with_peer_id(host.peer_id)))
         await kubo.download(str(root), tmp_path / "out")
         assert (tmp_path / "out").read_bytes() == FILE
-        assert bitswap.tally(where_kubo(kubo).peer_id).blocks_sent == len(set(store))
+        # Kubo 0.22 seldom asks again for a block that is on its way, and is then answered again.
+        assert bitswap.tally(where_kubo(kubo).peer_id).blocks_sent >= len(set(store))
 
 
 async def test_a_kubo_that_waits_gets_the_file_when_we_have_it(tmp_path: Path) -> None:

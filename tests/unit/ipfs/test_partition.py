@@ -101,13 +101,16 @@ async def test_after_a_partition_that_outlasts_patience_a_retrieval_resumes() ->
         provider_behind(Fate(piece_bytes=8_192)) as (provider, served, peer, proxy),
         node(limits=short) as (client, bitswap, store),
     ):
+        gone = asyncio.Event()
+        provider.on_peer(lambda _, connected: None if connected else gone.set())
         with pytest.raises(DagUnavailable):
             await fetch(bitswap, peer, proxy, parts_after=3)
         had = set(store)
         assert 3 <= len(had) < len(WHOLE), "what had come was kept"
         proxy.heal()
         proxy.cut_all()
-        await until(lambda: client.peer_id not in provider.connected_peers())
+        # Not whether it is connected now: it dials again at once.
+        await until(gone.is_set)
         await fetch(bitswap, peer, proxy)
         assert set(store) == WHOLE
         assert served.tally(client.peer_id).blocks_sent == len(WHOLE) - len(had)
