@@ -11,7 +11,7 @@ from litestar.params import JSONBody
 
 from chain.http import serving
 
-CROWD = 300
+CROWD = 100
 HALF_A_REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\nX-"
 A_BODY_TO_COME = (
     b"POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -32,9 +32,7 @@ async def echo(data: JSONBody[list[int]]) -> int:
 @pytest.fixture
 async def url() -> AsyncIterator[str]:
     app = Litestar([hello, echo], openapi_config=None)
-    async with serving(
-        app, host="127.0.0.1", port=0, header_milliseconds=500, body_seconds_max=0.5
-    ) as address:
+    async with serving(app, host="127.0.0.1", port=0, body_seconds_max=5) as address:
         yield address
 
 
@@ -55,14 +53,18 @@ async def is_ended(reader: asyncio.StreamReader) -> None:
             pass
 
 
-@pytest.mark.parametrize(
-    "words", [b"", HALF_A_REQUEST, A_BODY_TO_COME], ids=["nothing", "half a header", "half a body"]
-)
-async def test_a_crowd_that_says_half_of_something_is_cut_and_others_are_served(
-    url: str, words: bytes
-) -> None:
-    async with AsyncExitStack() as stack, httpx.AsyncClient() as honest:
-        crowd = await crowd_says(stack, url, words)
+async def test_a_crowd_that_says_half_of_something_is_cut_and_others_are_served(url: str) -> None:
+    # One connection a request: an idle one is cut as well, maybe just when it is used again.
+    fresh = httpx.Limits(max_keepalive_connections=0)
+    async with (
+        AsyncExitStack() as stack,
+        httpx.AsyncClient(limits=fresh, timeout=60, trust_env=False) as honest,
+    ):
+        crowd = [
+            reader
+            for words in (b"", HALF_A_REQUEST, A_BODY_TO_COME)
+            for reader in await crowd_says(stack, url, words)
+        ]
         assert (await honest.get(url)).text == "hello"
         async with asyncio.timeout(120):
             await asyncio.gather(*map(is_ended, crowd))
