@@ -10,6 +10,7 @@ import httpx
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from chain.config import HexBytes
+from ipfs.http import http_client
 from proofs.drand import DrandChain, Round, verify_round
 from proofs.errors import ProofRejected
 
@@ -81,7 +82,7 @@ class DrandClient:
         self._hedge_seconds = hedge_seconds
         # A few bytes compressed could be many more, so nothing is.
         plain = {"accept-encoding": "identity"}
-        self._http = httpx.AsyncClient(timeout=answer_seconds, headers=plain, trust_env=False)
+        self._http = http_client(timeout=answer_seconds, headers=plain)
 
     async def __aenter__(self) -> Self:
         return self

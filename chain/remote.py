@@ -23,6 +23,7 @@ from chain.submission import Submission
 from chain.units import DealId, Epoch, ProviderId
 from ipfs.block import Block
 from ipfs.cid import CID
+from ipfs.http import http_client
 from ipfs.record import Record
 from proofs.errors import ProofRejected
 
@@ -74,7 +75,7 @@ class RemoteLedger:
         self._url = url.rstrip("/")
         timeout = httpx.Timeout(ANSWER_SECONDS + WAIT_SECONDS, connect=CONNECT_SECONDS)
         self._genesis: Genesis | None = None
-        self._http = httpx.AsyncClient(base_url=f"{self._url}/v1", timeout=timeout, trust_env=False)
+        self._http = http_client(base_url=f"{self._url}/v1", timeout=timeout)
 
     async def __aenter__(self) -> Self:
         return self

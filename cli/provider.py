@@ -11,7 +11,7 @@ import typer
 
 from cli.clock import Clock
 from cli.home import Home
-from cli.render import HomeOption, JsonFlag, LedgerOption, Output, finish, progress, table
+from cli.render import HomeOption, JsonFlag, LedgerOption, Output, confirm, finish, progress, table
 from cli.words import (
     Unreadable,
     format_bytes,
@@ -139,12 +139,13 @@ def status(home: HomeOption = None, as_json: JsonFlag = False) -> None:
         import httpx
 
         from chain.amount import format_amount
+        from ipfs.http import http_client
         from provider.status import ProviderStatus
 
         where = Home.find(home).folder("provider") / API_URL_NAME
         url = where.read_text() if where.exists() else ""
         try:
-            async with httpx.AsyncClient(timeout=10) as http:
+            async with http_client(timeout=10) as http:
                 answer = await http.get(f"{url}/v1/status")
             now = ProviderStatus.model_validate_json(answer.content)
         except httpx.HTTPError as error:
@@ -281,7 +282,7 @@ def unseal(
             **asdict(cost),
         )
         if not (yes or as_json):
-            typer.confirm("Unseal it?", abort=True, err=True)
+            confirm("Unseal it?")
         plan = SealingPlan(piece.parameters.proof_type, workers=1, together=1)
         async with SealingPool(plan) as pool:
             with progress(as_json) as bars:

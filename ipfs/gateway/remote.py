@@ -15,6 +15,7 @@ from ipfs.errors import LimitExceeded, PeerError, PeerTooSlow
 from ipfs.exchange import BlockFetch, Exchange
 from ipfs.gateway.formats import MEDIA_TYPES, Format
 from ipfs.host import NetworkError, PeerAddress, PeerUnreachable
+from ipfs.http import http_client
 from ipfs.p2p.peer_id import PeerId
 
 REQUESTS_MAX: Final = 8
@@ -43,8 +44,7 @@ class GatewayExchange:
 
     async def __aenter__(self) -> Self:
         headers = {"Accept": MEDIA_TYPES[Format.RAW], "Accept-Encoding": "identity"}
-        limits = httpx.Limits(max_connections=REQUESTS_MAX)
-        self._http = httpx.AsyncClient(headers=headers, limits=limits, trust_env=False)
+        self._http = http_client(connections_max=REQUESTS_MAX, headers=headers)
         return self
 
     async def __aexit__(

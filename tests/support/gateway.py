@@ -17,6 +17,7 @@ from ipfs.cid import CID
 from ipfs.gateway.api import REQUESTS_MAX, create_app
 from ipfs.gateway.gateway import Gateway
 from ipfs.gateway.supply import Supply
+from ipfs.http import http_client
 from ipfs.p2p.memory import MemoryNetwork
 from ipfs.routing import Routing, ValueRouting
 from ipfs.unixfs.disk import import_path
@@ -68,7 +69,7 @@ async def gateway_over(
         app = create_app(gateway, requests_max=requests_max)
         async with (
             serving(app, host="127.0.0.1", port=0) as url,
-            httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as client,
+            http_client(base_url=url, timeout=30) as client,
         ):
             yield client
 

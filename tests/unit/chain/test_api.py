@@ -14,6 +14,7 @@ from chain.messages import DrawFaucet, Transfer
 from chain.submission import Submission, submission_bytes_max
 from chain.units import Atto
 from ipfs import dag_cbor
+from ipfs.http import http_client
 from tests.support.nodes import SOME_ATTO, SteppedLedger, stepped_ledger
 
 BAD_NUMBERS = ("-1", "1.0", "1e3", "NaN", "0x1", "1_000", "+1", "01", " 1", str(2**63), str(10**30))
@@ -29,7 +30,7 @@ def on(tmp_path: Path) -> Iterator[SteppedLedger]:
 async def web(on: SteppedLedger) -> AsyncIterator[httpx.AsyncClient]:
     async with (
         http.serving(create_app(on.node), host="127.0.0.1", port=0) as url,
-        httpx.AsyncClient(base_url=url, trust_env=False) as client,
+        http_client(base_url=url) as client,
     ):
         yield client
 
@@ -181,7 +182,7 @@ async def test_a_foreign_host_is_not_answered(web: httpx.AsyncClient) -> None:
 
 
 async def test_an_open_request_does_not_keep_the_node_up(on: SteppedLedger) -> None:
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with http_client() as client:
         async with http.serving(create_app(on.node), host="127.0.0.1", port=0) as url:
             poll = f"{url}/v1/head?after=99&wait_seconds=30"
             waiting = asyncio.create_task(client.get(poll))

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from pydantic import ValidationError
 
@@ -13,6 +12,7 @@ from chain.disk import FolderLocked, KeyFileOpen, locked
 from chain.http import serving
 from chain.policy import DEV, LAPTOP, MAIN
 from chain.units import ATTO_PER_TOKEN
+from ipfs.http import http_client
 from market.messages import Accept
 from proofs.parameters import ProofType
 from provider.api import create_app
@@ -154,7 +154,7 @@ async def test_the_api_shows_the_provider_its_deals_and_sectors(tmp_path: Path) 
         assert place.node is not None
         async with (
             serving(create_app(place.node), host="127.0.0.1", port=0) as url,
-            httpx.AsyncClient(base_url=url, trust_env=False) as http,
+            http_client(base_url=url) as http,
         ):
             await place.until(lambda node: bool(node.facts.promises))
             status = (await http.get("/v1/status")).json()

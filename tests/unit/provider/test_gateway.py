@@ -9,6 +9,7 @@ from chain.config import ConfigError, load_toml
 from ipfs.bitswap.stream import Bitswap
 from ipfs.blockstore import MemoryBlockstore
 from ipfs.cid import CID, Codec
+from ipfs.http import http_client
 from ipfs.p2p.memory import MemoryNetwork
 from provider.config import ProviderConfig
 from provider.gateway import serving_blocks
@@ -25,7 +26,7 @@ async def test_a_provider_serves_what_it_has_and_fetches_nothing() -> None:
     async with MemoryNetwork() as network, Bitswap(network.add_host(), store) as exchange:
         async with serving_blocks(exchange, ProviderConfig()) as [address]:
             assert address.http_url is not None
-            async with httpx.AsyncClient(base_url=address.http_url, trust_env=False) as http:
+            async with http_client(base_url=address.http_url) as http:
                 assert (await http.get(f"/ipfs/{kept.cid}?format=raw")).content == kept.data
                 missing = CID.of(Codec.RAW, b"not here")
                 assert (await http.get(f"/ipfs/{missing}")).status_code == 404
@@ -37,7 +38,7 @@ async def test_a_provider_serves_what_it_has_and_fetches_nothing() -> None:
             assert [str(one) for one in announced] == ["/dns4/blocks.example/tcp/443/tls/http"]
             url = f"http://127.0.0.1:{port}/ipfs"
             named = {"Host": "blocks.example"}
-            async with httpx.AsyncClient(trust_env=False) as http:
+            async with http_client() as http:
                 assert (await http.get(f"{url}/{kept.cid}", headers=named)).status_code == 200
                 assert (await http.get(f"{url}/{denied.cid}")).status_code == 410
 
