@@ -48,7 +48,7 @@ async def test_two_of_ours_exchange_over_sockets() -> None:
     async with our_node() as (provider, _, full), our_node() as (_, bitswap, empty):
         root = import_file(io.BytesIO(FILE), full).cid
         peers = [PeerAddress(provider.peer_id, provider.addresses)]
-        fetched = await fetch_dag(bitswap, root, limits=LIMITS, idle_timeout_s=10, peers=peers)
+        fetched = await fetch_dag(bitswap, root, limits=LIMITS, idle_timeout_s=60, peers=peers)
         assert fetched.dropped == {}
         assert b"".join(read_range(empty, root)) == FILE
 
@@ -58,7 +58,7 @@ async def test_we_fetch_a_file_from_kubo(tmp_path: Path) -> None:
     async with running_kubo(tmp_path) as kubo, our_node() as (_, bitswap, store):
         root = CID.parse(await kubo.add_file(tmp_path / "cat.jpg"))
         fetched = await fetch_dag(
-            bitswap, root, limits=LIMITS, idle_timeout_s=10, peers=[where_kubo(kubo)]
+            bitswap, root, limits=LIMITS, idle_timeout_s=60, peers=[where_kubo(kubo)]
         )
         assert (fetched.block_count, fetched.dropped) == (5, {})
         assert b"".join(read_range(store, root)) == FILE
@@ -74,7 +74,7 @@ async def test_one_block_and_fifty_megabytes_go_both_ways(tmp_path: Path) -> Non
             (tmp_path / "theirs").write_bytes(theirs)
             root = CID.parse(await kubo.add_file(tmp_path / "theirs"))
             fetched = await fetch_dag(
-                bitswap, root, limits=limits, idle_timeout_s=30, peers=[where_kubo(kubo)]
+                bitswap, root, limits=limits, idle_timeout_s=60, peers=[where_kubo(kubo)]
             )
             assert fetched.dropped == {}
             assert fetched.block_count >= blocks_min
@@ -90,7 +90,7 @@ async def test_kubo_lacks_what_it_never_had(tmp_path: Path) -> None:
         absent = leaf(1).cid
         with pytest.raises(DagUnavailable) as caught:
             await fetch_dag(
-                bitswap, absent, limits=LIMITS, idle_timeout_s=10, peers=[where_kubo(kubo)]
+                bitswap, absent, limits=LIMITS, idle_timeout_s=60, peers=[where_kubo(kubo)]
             )
         assert caught.value.tried == {where_kubo(kubo).peer_id: DONT_HAVE}
 

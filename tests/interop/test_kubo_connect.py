@@ -39,7 +39,7 @@ async def test_we_dial_kubo(kubo: Kubo) -> None:
     async with Swarm(Identity.generate(), listen=[LOOPBACK]) as host:
         known = identified(host)
         await host.connect(at(kubo))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(120):
             peer_id, protocol_ids = await known
         assert str(peer_id) == kubo.peer_id
         assert "/ipfs/bitswap/1.2.0" in protocol_ids
@@ -55,7 +55,7 @@ async def test_kubo_dials_us(kubo: Kubo) -> None:
         known = identified(host)
         [address] = host.addresses
         await kubo.connect(str(address.with_peer_id(host.peer_id)))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(120):
             peer_id, _ = await known
         assert str(peer_id) == kubo.peer_id
         assert host.connected_peers() == (peer_id,)
@@ -83,8 +83,11 @@ async def test_kubo_knows_our_addresses_from_identify(kubo: Kubo) -> None:
         known = identified(host)
         await host.connect(at(kubo))
         await known
-        found = await kubo.find_peer(str(host.peer_id), seconds=1)
-        assert any(str(host.addresses[0]) in address for address in found)
+        [ours] = map(str, host.addresses)
+        async with asyncio.timeout(120):
+            # Kubo may still be asking who we are, and tells nobody when it knows.
+            while not any(ours in told for told in await kubo.find_peer(str(host.peer_id))):
+                continue
 
 
 async def test_a_kubo_that_is_not_the_one_we_dial_is_refused(kubo: Kubo) -> None:

@@ -93,7 +93,7 @@ async def test_we_keep_kubos_record_and_tell_it(tmp_path: Path) -> None:
 
         (tmp_path / "cat").write_bytes(b"cat")
         cid = CID.parse(await kubo.add_file(tmp_path / "cat"))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             # Kubo announces some time after it has answered, and tells nobody when.
             while not (told := await told_providers(server, asker, cid)):
                 continue
@@ -106,7 +106,7 @@ async def test_kubo_finds_through_us_a_peer_that_only_we_know(tmp_path: Path) ->
         node = Kademlia(server)
         await hidden.connect(where(server))
         assert await node.bootstrap([where_kubo(kubo)]) == 1
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             # Kubo asks us once it has identified us, and tells nobody when.
             while not (found := await kubo.find_peer(str(hidden.peer_id))):
                 continue
@@ -139,11 +139,11 @@ async def test_kubo_and_we_find_and_fetch_from_each_other_by_the_dht_alone(tmp_p
 
         their_root = CID.parse(await kubo.add_file(tmp_path / "theirs"))
         asker = await swarm(stack)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while not await told_providers(third, asker, their_root):
                 continue
         assert seeker.connected_peers() == (third.peer_id,)
         limits = DagLimits(blocks_max=100, bytes_max=2_000_000)
-        await fetch_dag(fetching, their_root, limits=limits, idle_timeout_s=10, routing=seeking)
+        await fetch_dag(fetching, their_root, limits=limits, idle_timeout_s=60, routing=seeking)
         assert b"".join(read_range(empty, their_root)) == theirs
         assert PeerId.parse(kubo.peer_id) in seeker.connected_peers()

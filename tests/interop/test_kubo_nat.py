@@ -38,5 +38,5 @@ async def test_kubo_and_a_node_that_listens_nowhere_exchange_files_over_websocke
         assert (tmp_path / "out").read_bytes() == ours
 
         root = CID.parse(await kubo.add_file(tmp_path / "theirs"))
-        fetched = await fetch_dag(bitswap, root, limits=LIMITS, idle_timeout_s=10, peers=[peer])
+        fetched = await fetch_dag(bitswap, root, limits=LIMITS, idle_timeout_s=60, peers=[peer])
         assert (fetched.block_count, fetched.dropped) == (5, {})

@@ -96,7 +96,7 @@ async def test_we_read_a_folder_of_kubos(tmp_path: Path) -> None:
         root = CID.parse(await kubo.add_file(tmp_path / "tree"))
         where = PeerAddress(PeerId.parse(kubo.peer_id), tuple(map(Multiaddr.parse, kubo.addresses)))
         limits = DagLimits(blocks_max=1_000, bytes_max=2_000_000)
-        await fetch_dag(bitswap, root, limits=limits, idle_timeout_s=10, peers=[where])
+        await fetch_dag(bitswap, root, limits=limits, idle_timeout_s=60, peers=[where])
         export(store, root, tmp_path / "out")
         assert contents(tmp_path / "out") == contents(tmp_path / "tree")
         assert import_path(tmp_path / "tree", store, UNIXFS_V0_2015).cid == root

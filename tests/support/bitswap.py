@@ -50,7 +50,7 @@ def store_of(blocks: Iterable[Block]) -> MemoryBlockstore:
 
 async def until(is_true: Callable[[], bool]) -> None:
     """Let the loop and its threads turn until something has become true."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while not is_true():
             # A bare turn of the loop would keep the threads that stores work in from running.
             await asyncio.to_thread(int)

@@ -23,8 +23,8 @@ TCP = "/ip4/127.0.0.1/tcp/0"
 WEBSOCKET = "/ip4/127.0.0.1/tcp/0/ws"
 """What a node can listen on."""
 
-START_SECONDS = 60.0
-CALL_SECONDS = 60.0
+START_SECONDS = 300.0
+CALL_SECONDS = 300.0
 STOP_SECONDS = 5.0
 
 

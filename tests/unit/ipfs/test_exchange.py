@@ -40,7 +40,7 @@ from tests.support.bitswap import (
 )
 
 ROOMY = DagLimits(blocks_max=10_000, bytes_max=1 << 30)
-IDLE_S = 0.2
+IDLE_S = 0.5
 
 
 async def fetch(

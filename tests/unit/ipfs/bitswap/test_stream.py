@@ -26,7 +26,7 @@ from ipfs.host import PeerAddress, Stream
 from ipfs.p2p.memory import MemoryHost, MemoryNetwork
 from tests.support.bitswap import ScriptedPeer, leaf, node, silent, store_of, until, where
 
-IDLE_S = 5.0
+IDLE_S = 60.0
 
 
 async def fetch(bitswap: Bitswap, blocks: list[Block], *peers: MemoryHost) -> list[Block]:
@@ -226,7 +226,7 @@ async def test_silence_between_messages_is_not_cut_and_half_a_message_is() -> No
     frames: list[bytes] = []
 
     async def listen(stream: Stream) -> None:
-        frames.extend([frame async for frame in read_frames(stream, frame_seconds_max=0.02)])
+        frames.extend([frame async for frame in read_frames(stream, frame_seconds_max=0.1)])
 
     async with MemoryNetwork() as network:
         near, far = network.add_host(), network.add_host()
@@ -237,7 +237,7 @@ async def test_silence_between_messages_is_not_cut_and_half_a_message_is() -> No
         await asyncio.sleep(0)
         await stream.write(encode_frame(b"one")[2:])
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.1):
+            async with asyncio.timeout(0.2):
                 await stream.read(1)
         await stream.write(encode_frame(b"two"))
         await stream.close_write()
@@ -306,7 +306,7 @@ async def test_a_peer_that_goes_while_the_store_is_asked_leaves_nothing() -> Non
     class Slow(MemoryBlockstore):
         def size_bytes(self, cid: CID) -> int:
             is_asked.set()
-            assert may_answer.wait(5)
+            assert may_answer.wait(120)
             return super().size_bytes(cid)
 
     first, second = leaf(1), leaf(2)

@@ -26,7 +26,7 @@ HONEST, CROOKED = (Identity.from_seed(bytes([number]) * 32).peer_id for number i
 
 
 async def fetched(
-    store: MemoryBlockstore, root: CID, gateways: dict[PeerId, str], *, idle_timeout_s: float = 5
+    store: MemoryBlockstore, root: CID, gateways: dict[PeerId, str], *, idle_timeout_s: float = 60
 ) -> FetchedDag:
     async with (
         MemoryNetwork() as network,
@@ -93,21 +93,23 @@ async def test_a_dag_comes_whole_and_is_stored() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "code"),
+    ("answer", "code", "idle_timeout_s"),
     [
-        (lie, WrongBlock.code),
-        (flood, LimitExceeded.code),
-        (hang_up, PeerUnreachable.code),
-        (say_nothing, PeerUnreachable.code),
+        (lie, WrongBlock.code, 60),
+        (flood, LimitExceeded.code, 60),
+        (hang_up, PeerUnreachable.code, 60),
+        (say_nothing, PeerUnreachable.code, 1),
     ],
 )
 async def test_a_gateway_that_fails_is_dropped_and_the_next_one_gives_all(
-    answer: Callable[[asyncio.StreamWriter], None], code: str
+    answer: Callable[[asyncio.StreamWriter], None], code: str, idle_timeout_s: float
 ) -> None:
     blocks = tree(5)
     async with gateway_over(store_of(blocks)) as client, crooked(answer) as url:
         gateways = {CROOKED: url, HONEST: str(client.base_url).rstrip("/")}
-        found = await fetched(MemoryBlockstore(), blocks[-1].cid, gateways, idle_timeout_s=0.3)
+        found = await fetched(
+            MemoryBlockstore(), blocks[-1].cid, gateways, idle_timeout_s=idle_timeout_s
+        )
     assert found.dropped == {CROOKED: code}
     assert found.block_count == len(blocks)
 
@@ -115,7 +117,7 @@ async def test_a_gateway_that_fails_is_dropped_and_the_next_one_gives_all(
 async def test_a_gateway_that_trickles_is_dropped_like_one_that_is_silent(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("ipfs.gateway.remote.BLOCK_SECONDS_MAX", 0.3)
+    monkeypatch.setattr("ipfs.gateway.remote.BLOCK_SECONDS_MAX", 1)
     blocks = tree(5)
     async with gateway_over(store_of(blocks)) as client, crooked(trickle) as url:
         gateways = {CROOKED: url, HONEST: str(client.base_url).rstrip("/")}
@@ -132,7 +134,7 @@ async def test_what_no_gateway_has_can_be_asked_for_and_is_said_again() -> None:
         Bitswap(network.add_host(), MemoryBlockstore()) as bitswap,
         GatewayExchange(bitswap, {HONEST: str(client.base_url).rstrip("/")}) as exchange,
     ):
-        with exchange.fetch(idle_timeout_s=5) as fetch:
+        with exchange.fetch(idle_timeout_s=60) as fetch:
             fetch.want([missing.cid])
             for _ in range(2):
                 with pytest.raises(BlockUnavailable):
