@@ -12,6 +12,7 @@ from cli.render import (
     JsonFlag,
     LedgerOption,
     Output,
+    confirm,
     finish,
     progress,
     table,
@@ -61,6 +62,7 @@ SectorSizeOption = Annotated[
     typer.Option("--sector-size", help="Only providers with sectors of this size: 8MiB, 512MiB."),
 ]
 DEFAULT_PERIODS = 180
+GOES_ON = "interrupted; said again, what was begun goes on"
 
 
 def quote(
@@ -79,11 +81,11 @@ def quote(
         from client.session import open_client
         from client.storing import quote_piece
 
-        path.stat()  # Not there? That is said before a ledger is asked.
+        path.stat()  # What is wrong here is said before a ledger is asked.
         folder, config = client_settings(home, ledger)
+        terms = _terms(config.policy, copies, duration, max_price, sector_size, path.name)
         async with open_client(folder, config) as session:
             prepared = await _prepare(session, path, as_json)
-            terms = _terms(session.policy, copies, duration, max_price, sector_size, path.name)
             agreed = await quote_piece(session, prepared, terms)
             text, fields = _told_quote(session.policy, prepared, terms, agreed)
             out.result(text, **fields)
@@ -118,19 +120,19 @@ def store(
             store_piece,
         )
 
-        path.stat()  # Not there? That is said before a ledger is asked.
+        path.stat()  # What is wrong here is said before a ledger is asked.
         folder, config = client_settings(home, ledger)
+        terms = _terms(config.policy, copies, duration, max_price, sector_size, path.name)
         async with open_client(folder, config) as session:
             payer = open_payer(folder, config, session.ledger)
             prepared = await _prepare(session, path, as_json)
-            terms = _terms(session.policy, copies, duration, max_price, sector_size, path.name)
             if missing := await missing_copies(session, payer, prepared, terms):
                 agreed = await quote_piece(session, prepared, terms, payer)
                 text, fields = _told_quote(session.policy, prepared, terms, agreed)
                 out.event("quote", text, **fields)
                 await require_funds(session, payer, agreed, missing)
                 if not (yes or as_json):
-                    typer.confirm("Store it?", abort=True, err=True)
+                    confirm("Store it?")
             else:
                 told = "as many copies as you want are kept or under way; nothing is paid twice"
                 out.event("begun", told)
@@ -149,7 +151,7 @@ def store(
             provider_ids=[deal.proposal.provider_id for deal in stored.deals],
         )
 
-    finish(as_json, work)
+    finish(as_json, work, farewell=GOES_ON)
 
 
 def retrieve(
@@ -193,7 +195,7 @@ def retrieve(
             dropped=dict(got.dropped),
         )
 
-    finish(as_json, work)
+    finish(as_json, work, farewell=GOES_ON)
 
 
 def verdict(

@@ -35,6 +35,7 @@ def list_deals(
         from client.session import WALLET_NAME, open_ledger
         from client.wallet import load_wallet
 
+        root_cid = None if cid is None else parse_cid(cid)
         folder, config = client_settings(home, ledger)
         is_mine = not everybody and provider_id is None and cid is None
         client = (
@@ -44,7 +45,7 @@ def list_deals(
             deals = await remote.deals(
                 client=client,
                 provider_id=None if provider_id is None else ProviderId(provider_id),
-                root_cid=None if cid is None else parse_cid(cid),
+                root_cid=root_cid,
             )
             clock = await Clock.of(remote, genesis)
         headings = ("deal", "state", "provider", "until epoch", "proven", "missed", "cid", "label")

@@ -63,7 +63,13 @@ def version(as_json: JsonFlag = False) -> None:
 
 def main() -> None:
     """Run the command line."""
-    app()
+    try:
+        app()
+    except SystemExit as end:
+        # Help is written by Typer, which has a code of its own for a reader who has had enough.
+        if isinstance(end.__context__, BrokenPipeError):
+            raise SystemExit(exits.NOBODY_READS) from None
+        raise
 
 
 if __name__ == "__main__":

@@ -87,8 +87,16 @@ class Output:
         sys.stdout.flush()
 
 
-def finish(as_json: bool, work: Callable[[Output], Coroutine[Any, Any, T]]) -> T:
-    """Run a command's work to its end; an error that is an answer ends it with its exit code."""
+def finish(
+    as_json: bool,
+    work: Callable[[Output], Coroutine[Any, Any, T]],
+    *,
+    farewell: str = "interrupted",
+) -> T:
+    """Run a command's work to its end; an error that is an answer ends it with its exit code.
+
+    farewell:  what a person is told at Ctrl-C
+    """
     out = Output(as_json)
     try:
         return asyncio.run(_stoppable(work(out)))
@@ -99,12 +107,26 @@ def finish(as_json: bool, work: Callable[[Output], Coroutine[Any, Any, T]]) -> T
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(exits.NOBODY_READS) from None
         if isinstance(error, KeyboardInterrupt) and not as_json:
-            typer.echo("interrupted; said again, what was begun goes on", err=True)
+            typer.echo(farewell, err=True)
         code = exits.code_of(cause)
         if code is None:
             raise
         out.error(code, exits.said(cause))
         raise typer.Exit(exits.exit_status(code)) from error
+
+
+def confirm(question: str) -> None:
+    """Ask on the terminal; whatever is no yes ends the command, Ctrl-C at once."""
+
+    def interrupt(*_: object) -> None:
+        raise typer.Exit(exits.INTERRUPTED)
+
+    # The event loop stands still meanwhile, and would only hear of it after the answer.
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        typer.confirm(question, abort=True, err=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 async def _stoppable(work: Coroutine[Any, Any, T]) -> T:

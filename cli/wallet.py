@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.render import HomeOption, JsonFlag, LedgerOption, Output, finish
+from cli.render import HomeOption, JsonFlag, LedgerOption, Output, confirm, finish
 from cli.settings import client_settings
 from cli.words import parse_address, parse_tokens
 
@@ -109,7 +109,7 @@ def send(
         transfer = Transfer(to=parse_address(to), amount_atto=parse_tokens(amount))
         told = f"{format_amount(transfer.amount_atto)} tokens to {to}"
         if not (yes or as_json):
-            typer.confirm(f"Send {told}?", abort=True, err=True)
+            confirm(f"Send {told}?")
         await _tell_ledger(out, transfer, f"Sent {told}", home, ledger)
 
     finish(as_json, work)

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from chain.config import AddressText, PeerAddressText, Settings
-from chain.policy import POLICIES
+from chain.policy import POLICIES, Policy
 from ipfs.kad.parameters import LAN_PROTOCOL_ID
 
 
@@ -39,6 +39,11 @@ class ClientConfig(Settings):
     """A retrieval gives a peer up when no block came for this long."""
 
     @property
+    def policy(self) -> Policy:
+        """Return the rules of the network."""
+        return POLICIES[self.network]
+
+    @property
     def address_prefix(self) -> str:
         """Return how addresses of this network begin."""
-        return POLICIES[self.network].address_prefix
+        return self.policy.address_prefix

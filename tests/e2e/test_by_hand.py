@@ -31,6 +31,7 @@ class Market:
     def user(self, name: str, *, tokens: str | None = "10") -> User:
         """Return somebody with a wallet, and money unless `tokens` is None."""
         user = User(self.folder / name, self.url)
+        user.sets("client", "transfer_seconds_min = 60")
         assert user.says("wallet", "new").exit_code == 0
         if tokens is not None:
             assert user.says("wallet", "faucet", tokens).exit_code == 0
@@ -96,7 +97,6 @@ def test_a_file_is_stored_listed_explained_judged_and_retrieved(market: Market) 
 
 def test_a_store_that_was_killed_goes_on_when_it_is_said_again(market: Market) -> None:
     alice = market.user("hasty")
-    alice.sets("client", "transfer_seconds_min = 60")
     file = market.folder / "hasty.bin"
     file.write_bytes(os.urandom(3_000_000))
     command = ("store", str(file), "--for", "200e")
@@ -148,6 +148,9 @@ def test_a_path_that_can_not_be_read_costs_nothing(market: Market) -> None:
     for command in ("quote", "store"):
         first = lonely.says(command, str(market.folder / "missing"))
         assert first.error_code == "not-found", "without a wallet and a ledger, too"
+        wrong = lonely.says(command, str(market.folder), "--for", "xyz")
+        assert (wrong.exit_code, wrong.error_code) == (2, "usage")
+    assert lonely.says("deals", "list", "--cid", "xyz").exit_code == 2
     fifo = market.folder / "fifo"
     os.mkfifo(fifo)
     assert user.says("store", str(fifo)).exit_code == 1

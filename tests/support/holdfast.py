@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-COMMAND_SECONDS = 120
-STOP_SECONDS = 40
+COMMAND_SECONDS = 600
+STOP_SECONDS = 120
 
 NO_LEDGER = "http://127.0.0.1:9"
 """For who must not meet the ledger that may happen to run where the settings say."""
@@ -77,6 +77,24 @@ class User:
             check=False,
         )
         return Done(done.returncode, tuple(map(json.loads, done.stdout.splitlines())), done.stderr)
+
+    @contextmanager
+    def talks(
+        self, *arguments: str, stdout: int = subprocess.PIPE
+    ) -> Iterator[subprocess.Popen[str]]:
+        """Run a command in words for people; it is gone when the context is."""
+        with subprocess.Popen(
+            [*_HOLDFAST, *arguments],
+            env=self.environment,
+            stdin=subprocess.PIPE,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
     @contextmanager
     def runs(self, *arguments: str, until: str = '"ready"') -> Iterator[Running]:

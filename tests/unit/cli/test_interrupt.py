@@ -1,11 +1,15 @@
 """Ctrl-C: once is an orderly end, twice is one at once; neither shows where it met us."""
 
+import os
 import signal
 from pathlib import Path
+from typing import IO
 
 import pytest
 
-from tests.support.holdfast import User
+from chain.keys import SigningKey
+from chain.policy import DEV
+from tests.support.holdfast import NO_LEDGER, STOP_SECONDS, User
 
 
 @pytest.mark.parametrize("times", [1, 2])
@@ -15,5 +19,41 @@ def test_an_interrupted_server_ends_without_a_traceback(tmp_path: Path, times: i
         for _ in range(times):
             running.process.send_signal(signal.SIGINT)
         # The second one may come after Python has put SIGINT's own way to die back.
-        assert running.process.wait(40) in (130, -signal.SIGINT)
+        assert running.process.wait(STOP_SECONDS) in (130, -signal.SIGINT)
     assert "Traceback" not in (tmp_path / "stderr.log").read_text()
+
+
+def test_a_server_that_was_interrupted_promises_nothing(tmp_path: Path) -> None:
+    with User(tmp_path, NO_LEDGER).talks("gateway", "--port", "0", "--no-fetch") as gateway:
+        read_until(gateway.stderr, "<CID>\n")
+        gateway.send_signal(signal.SIGINT)
+        assert gateway.wait(STOP_SECONDS) == 130
+        assert read_until(gateway.stderr, "\n") == "interrupted\n"
+
+
+def test_a_question_can_be_interrupted(tmp_path: Path) -> None:
+    to = SigningKey.generate().address(DEV.address_prefix)
+    with User(tmp_path).talks("wallet", "send", to, "1") as sending:
+        read_until(sending.stderr, "[y/N]")
+        sending.send_signal(signal.SIGINT)
+        assert sending.wait(STOP_SECONDS) == 130
+
+
+def test_a_reader_who_has_had_enough_of_the_help_is_no_failure(tmp_path: Path) -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    with User(tmp_path).talks("--help", stdout=write_end) as helping:
+        os.close(write_end)
+        assert helping.communicate(timeout=STOP_SECONDS) == (None, "")
+        assert helping.returncode == 141
+
+
+def read_until(stream: IO[str] | None, text: str) -> str:
+    """Return what a person sees until this is there."""
+    assert stream is not None, "it is a pipe"
+    seen = ""
+    while not seen.endswith(text):
+        letter = stream.read(1)
+        assert letter, f"it ended with {seen!r}"
+        seen += letter
+    return seen
