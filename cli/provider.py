@@ -11,7 +11,7 @@ import typer
 
 from cli.clock import Clock
 from cli.home import Home
-from cli.render import HomeOption, JsonFlag, LedgerOption, Output, finish, progress, table
+from cli.render import HomeOption, JsonFlag, LedgerOption, Output, confirm, finish, progress, table
 from cli.words import (
     Unreadable,
     format_bytes,
@@ -282,7 +282,7 @@ def unseal(
             **asdict(cost),
         )
         if not (yes or as_json):
-            typer.confirm("Unseal it?", abort=True, err=True)
+            confirm("Unseal it?")
         plan = SealingPlan(piece.parameters.proof_type, workers=1, together=1)
         async with SealingPool(plan) as pool:
             with progress(as_json) as bars:
