@@ -33,10 +33,14 @@ class SqlLedger(LedgerView):
         self.transaction = transaction
         self._judge = judge
         self._beacon = beacon
+        self._read: dict[str, Entity | None] = {}
 
     def get(self, key: str) -> Entity | None:
         """Return the entity under a key, None if there is none."""
-        return self.transaction.entity(key)
+        # A batch may name the same few entities thousands of times.
+        if key not in self._read:
+            self._read[key] = self.transaction.entity(key)
+        return self._read[key]
 
     def scan(self, prefix: str) -> Iterator[Entity]:
         """Yield the entities whose keys start with `prefix`, in the order of their keys."""
@@ -58,4 +62,5 @@ class SqlLedger(LedgerView):
 
     def write(self, transition: Transition) -> None:
         """Make the changes."""
+        self._read.clear()
         self.transaction.write(transition)

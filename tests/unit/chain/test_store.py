@@ -16,7 +16,7 @@ from chain.keys import Address
 from chain.policy import DEV
 from chain.provider import Provider
 from chain.sql_ledger import SqlLedger
-from chain.store import LedgerStore
+from chain.store import LedgerStore, LedgerTransaction
 from chain.units import Atto, DealId, Epoch, ProviderId
 from chain.view import Entity, Judge, MemoryLedger, Statement, Transition
 from ipfs.block import Block
@@ -164,6 +164,32 @@ def test_a_reader_sees_one_moment_and_does_not_wait_for_the_writer(store: Ledger
         assert before.entity(account.key) is None
     with store.reading() as after:
         assert after.entity(account.key) == account
+
+
+class CountingTransaction(LedgerTransaction):
+    """Counts how often entities are read."""
+
+    def __init__(self, counted: LedgerTransaction) -> None:
+        self.reads = 0
+        self._counted = counted
+
+    def entity(self, key: str) -> Entity | None:
+        self.reads += 1
+        return self._counted.entity(key)
+
+    def write(self, transition: Transition) -> None:
+        self._counted.write(transition)
+
+
+def test_an_entity_is_read_once_and_again_when_it_was_written(store: LedgerStore) -> None:
+    accounts = [Account(address=ADDRESSES[0], balance_atto=Atto(atto)) for atto in (1, 2)]
+    with store.transaction() as written:
+        transaction = CountingTransaction(written)
+        view = SqlLedger(transaction, GENESIS, Epoch(1), judge=NoJudge())
+        for account in accounts:
+            view.write(Transition(writes=(account,)))
+            assert [view.get(account.key) for _ in range(9)] == [account] * 9
+    assert transaction.reads == len(accounts)
 
 
 def test_proofs_are_kept_until_their_time(store: LedgerStore) -> None:
