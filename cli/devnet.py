@@ -12,6 +12,8 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Final, Self
 
+from cli.render import ENDS_WITH_STDIN
+
 READY_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 10.0
 _LOG_TAIL_BYTES: Final = 2_000
@@ -51,7 +53,7 @@ class Member:
 
 
 class Devnet:
-    """Processes of one network, each with its folder; none of them outlives the context.
+    """Processes of one network, each with its folder; none of them outlives the context, or us.
 
     folder:  of all data; each member's log is beside it
     """
@@ -61,7 +63,7 @@ class Devnet:
         self.members: dict[str, Member] = {}
         self._processes: list[asyncio.subprocess.Process] = []
         self._interrupt_before = signal.getsignal(signal.SIGINT)
-        self._is_interrupted = False
+        self._interrupts = 0
 
     async def __aenter__(self) -> Self:
         self._interrupt_before = signal.signal(signal.SIGINT, self._interrupt)
@@ -147,8 +149,8 @@ class Devnet:
             "cli.main",
             *arguments,
             "--json",
-            env={**os.environ, "HOLDFAST_HOME": str(home), **(env or {})},
-            stdin=asyncio.subprocess.DEVNULL,
+            env={**os.environ, "HOLDFAST_HOME": str(home), ENDS_WITH_STDIN: "1", **(env or {})},
+            stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=stderr,
             # Ctrl-C is for us: we end the others in order.
@@ -158,18 +160,19 @@ class Devnet:
         return process
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
-        # A second Ctrl-C ends us before any `finally` could end the others.
-        if self._is_interrupted:
+        self._interrupts += 1
+        if self._interrupts == 2:
+            # Who is killed is not waited for, so that we still end in order, and at once.
             self._kill_all()
-        self._is_interrupted = True
-        if callable(self._interrupt_before):
+        elif callable(self._interrupt_before):
             self._interrupt_before(number, frame)
 
     def _kill_all(self) -> None:
         for process in self._processes:
             if process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
-                    process.kill()
+                    # With the processes that seal for it.
+                    os.killpg(process.pid, signal.SIGKILL)
 
     def _log_tail(self, name: str) -> str:
         path = self.folder / f"{name}.log"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 T = TypeVar("T")
+
+ENDS_WITH_STDIN: Final = "HOLDFAST_ENDS_WITH_STDIN"
+"""Set by whoever starts a process that must not outlive it, and holds its stdin open meanwhile."""
 
 JsonFlag = Annotated[
     bool, typer.Option("--json", help="Answer in JSON, one object a line; the last is the result.")
@@ -130,7 +133,7 @@ def confirm(question: str) -> None:
 
 
 async def _stoppable(work: Coroutine[Any, Any, T]) -> T:
-    """Let SIGTERM, which supervisors send, and Ctrl-C end the work in order.
+    """Let SIGTERM, which supervisors send, Ctrl-C and a parent's death end the work in order.
 
     A second Ctrl-C ends it at once: whatever was told to be done is durable.
     """
@@ -148,7 +151,13 @@ async def _stoppable(work: Coroutine[Any, Any, T]) -> T:
         told.append(signal.SIGINT)
         loop.call_soon_threadsafe(task.cancel)
 
+    def left_alone() -> None:
+        loop.remove_reader(sys.stdin)
+        stop()
+
     loop.add_signal_handler(signal.SIGTERM, stop)
+    if ENDS_WITH_STDIN in os.environ:
+        loop.add_reader(sys.stdin, left_alone)
     # Not asyncio's own: it would raise the second one wherever we are by then, and show where.
     before = signal.signal(signal.SIGINT, interrupt)
     try:

@@ -9,6 +9,7 @@ import pytest
 
 from chain.keys import SigningKey
 from chain.policy import DEV
+from cli.render import ENDS_WITH_STDIN
 from tests.support.holdfast import NO_LEDGER, STOP_SECONDS, User
 
 
@@ -29,6 +30,17 @@ def test_a_server_that_was_interrupted_promises_nothing(tmp_path: Path) -> None:
         gateway.send_signal(signal.SIGINT)
         assert gateway.wait(STOP_SECONDS) == 130
         assert read_until(gateway.stderr, "\n") == "interrupted\n"
+
+
+def test_a_process_that_must_not_outlive_its_parent_ends_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(ENDS_WITH_STDIN, "1")
+    with User(tmp_path).talks("ledger", "serve", "--port", "0") as ledger:
+        read_until(ledger.stderr, "schema)\n")
+        assert ledger.stdin is not None, "it is a pipe"
+        ledger.stdin.close()
+        assert ledger.wait(STOP_SECONDS) == 143
 
 
 def test_a_question_can_be_interrupted(tmp_path: Path) -> None:
