@@ -10,7 +10,16 @@ from tests.support.bitswap import until
 from tests.support.holdfast import User
 
 
-def test_a_folder_is_stored_proven_lost_in_one_place_and_comes_back(tmp_path: Path) -> None:
+@pytest.fixture
+def demos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Let demos work where nobody else's do; return how the names of their folders begin."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    return str(tmp_path / "holdfast-demo-")
+
+
+def test_a_folder_is_stored_proven_lost_in_one_place_and_comes_back(
+    tmp_path: Path, demos: str
+) -> None:
     folder = tmp_path / "letters"
     (folder / "old").mkdir(parents=True)
     (folder / "old" / "one.txt").write_text("Dear Bob, keep this.\n" * 1_000)
@@ -33,24 +42,24 @@ def test_a_folder_is_stored_proven_lost_in_one_place_and_comes_back(tmp_path: Pa
     before, after = result["balances_before_atto"], result["balances_after_atto"]
     assert sum(map(int, before.values())) == sum(map(int, after.values()))
     assert (result["safety"], result["proven_copies"]) == ("at-risk", 1)
-    assert not processes_that_mention("holdfast-demo-"), "nothing is left running"
+    assert not processes_that_mention(demos), "nothing is left running"
 
 
-def test_ctrl_c_in_the_middle_leaves_nothing_running(tmp_path: Path) -> None:
+def test_ctrl_c_in_the_middle_leaves_nothing_running(tmp_path: Path, demos: str) -> None:
     with User(tmp_path).runs("demo", until='"step"') as demo:
-        assert processes_that_mention("holdfast-demo-")
+        assert processes_that_mention(demos)
         assert demo.end(signal.SIGINT) == 130
-    assert not processes_that_mention("holdfast-demo-")
+    assert not processes_that_mention(demos)
 
 
-async def test_a_second_ctrl_c_leaves_nothing_running_either(tmp_path: Path) -> None:
+async def test_a_second_ctrl_c_leaves_nothing_running_either(tmp_path: Path, demos: str) -> None:
     with User(tmp_path).runs("demo", until='"provider"') as demo:
-        [ledger] = processes_that_mention("/ledger", "holdfast-demo-")
+        [ledger] = processes_that_mention("/ledger", demos)
         os.kill(ledger, signal.SIGSTOP)
         demo.process.send_signal(signal.SIGINT)
-        await until(lambda: processes_that_mention("holdfast-demo-") == [ledger])
+        await until(lambda: processes_that_mention(demos) == [ledger])
         assert demo.end(signal.SIGINT) == 130, "it did not wait for the ledger"
-    await until(lambda: not processes_that_mention("holdfast-demo-"))
+    await until(lambda: not processes_that_mention(demos))
 
 
 def test_a_path_that_no_sector_takes_is_refused_before_anything_starts(tmp_path: Path) -> None:

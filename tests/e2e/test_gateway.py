@@ -27,7 +27,7 @@ def story(folder: Path, address: str) -> None:
     with (
         alice.runs("ipfs", "provide", root, *via),
         bob.runs("gateway", "--port", "0", *via) as gateway,
-        httpx.Client(base_url=gateway.ready["url"], trust_env=False, timeout=60) as http,
+        httpx.Client(base_url=gateway.ready["url"], trust_env=False, timeout=120) as http,
     ):
         assert http.get(f"/ipfs/{root}/").text == "<h1>hello</h1>"
         assert http.get(f"/ipfs/{root}/big").content == big
@@ -36,4 +36,5 @@ def story(folder: Path, address: str) -> None:
         assert gateway.end(signal.SIGTERM) == 143
     with bob.runs("gateway", "--port", "0", "--no-fetch", *via) as gateway:
         url = gateway.ready["url"]
-        assert httpx.get(f"{url}/ipfs/{root}/", trust_env=False).status_code == 404
+        answer = httpx.get(f"{url}/ipfs/{root}/", trust_env=False, timeout=120)
+        assert answer.status_code == 404

@@ -4,7 +4,7 @@ import asyncio
 import os
 from pathlib import Path
 
-from tests.support.holdfast import User
+from tests.support.holdfast import NO_LEDGER, User
 from tests.support.kubo import running_kubo
 
 
@@ -12,7 +12,7 @@ async def test_what_kubo_adds_we_get_and_what_we_provide_kubo_downloads(tmp_path
     from_kubo, from_us = os.urandom(700_000), os.urandom(1_300_000)
     (tmp_path / "theirs").write_bytes(from_kubo)
     (tmp_path / "ours").write_bytes(from_us)
-    user = User(tmp_path / "user")
+    user = User(tmp_path / "user", NO_LEDGER)
     async with running_kubo(tmp_path) as kubo:
         theirs = await kubo.add_file(tmp_path / "theirs")
         same = user.says(
@@ -31,7 +31,7 @@ async def test_what_kubo_adds_we_get_and_what_we_provide_kubo_downloads(tmp_path
 
 
 async def test_kubo_keeps_the_names_that_we_publish_and_tells_them(tmp_path: Path) -> None:
-    alice, bob = User(tmp_path / "alice"), User(tmp_path / "bob")
+    alice, bob = User(tmp_path / "alice", NO_LEDGER), User(tmp_path / "bob", NO_LEDGER)
     async with running_kubo(tmp_path) as kubo:
         via = ("--peer", kubo.dial_address)
 
