@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Any, Final
@@ -31,17 +32,23 @@ from chain.explain import Explanation
 from chain.keys import Address, public_key_of
 from chain.ledger import SenderState
 from chain.local import LocalLedger
+from chain.messages import SignedMessage
 from chain.node import LedgerNode
+from chain.policy import Policy
 from chain.provider import Provider
 from chain.sector import Sector
 from chain.submission import Submission, submission_bytes_max
 from chain.units import DealId, Epoch, ProviderId
+from ipfs.block import Block
 from ipfs.cid import CID
 from ipfs.errors import MalformedBytes, PeerError
 from ipfs.record import BigNatural, Record
 
 BODY_SECONDS: Final = 60
 """A body that takes longer is a connection held, not a proof sent."""
+
+JSON_BYTES_MAX: Final = 64 * 1024
+"""For trying things out by hand; proofs travel as DAG-CBOR."""
 
 CBOR: Final = "application/cbor"
 log = logging.getLogger(__name__)
@@ -104,14 +111,18 @@ class MessageController(Controller):
 
     @post("/", status_code=HTTPStatus.ACCEPTED, operation_class=SubmitOperation)
     async def submit(
-        self, request: Request[Any, Any, Any], ledger: NamedDependency[LocalLedger]
+        self,
+        request: Request[Any, Any, Any],
+        ledger: NamedDependency[LocalLedger],
+        reader: NamedDependency[Executor],
     ) -> Admitted:
         """Admit one `Submission`: a signed message and its proofs, as DAG-CBOR or as JSON."""
         async with asyncio.timeout(BODY_SECONDS):
             body = await request.body()
-        submission = _submission(body, is_cbor=request.content_type[0] == CBOR)
-        proofs = submission.proof_blocks((await ledger.genesis()).policy)
-        return Admitted(id=await ledger.submit(submission.signed, proofs))
+        is_cbor, policy = request.content_type[0] == CBOR, (await ledger.genesis()).policy
+        loop = asyncio.get_running_loop()
+        signed, proofs = await loop.run_in_executor(reader, _read, body, is_cbor, policy)
+        return Admitted(id=await ledger.submit(signed, proofs))
 
     @get("/{message_id:str}/receipt")
     async def receipt(
@@ -245,10 +256,15 @@ class DealController(Controller):
 def create_app(node: LedgerNode) -> Litestar:
     """Return the application over a node. The OpenAPI document is at `/schema/openapi.json`."""
     ledger = LocalLedger(node)
+    # A stranger's megabyte can take a second to read: it holds up other bodies, and no block.
+    reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="bodies")
     controllers = [MessageController, ChainController, ProviderController, DealController]
     return Litestar(
         route_handlers=[Router("/v1", route_handlers=controllers)],
-        dependencies={"ledger": Provide(lambda: ledger, sync_to_thread=False)},
+        dependencies={
+            "ledger": Provide(lambda: ledger, sync_to_thread=False),
+            "reader": Provide(lambda: reader, sync_to_thread=False),
+        },
         exception_handlers={
             LedgerError: _refuse,
             PeerError: _misunderstand,
@@ -266,9 +282,14 @@ def create_app(node: LedgerNode) -> Litestar:
     )
 
 
-def _submission(body: bytes, *, is_cbor: bool) -> Submission:
-    if is_cbor:
-        return Submission.decode(body)
+def _read(body: bytes, is_cbor: bool, policy: Policy) -> tuple[SignedMessage, tuple[Block, ...]]:
+    submission = Submission.decode(body) if is_cbor else _from_json(body)
+    return submission.signed, submission.proof_blocks(policy)
+
+
+def _from_json(body: bytes) -> Submission:
+    if len(body) > JSON_BYTES_MAX:
+        raise MalformedBytes("Submission", f"over {JSON_BYTES_MAX} bytes of JSON")
     try:
         return Submission.model_validate_json(body)
     except ValidationError as error:

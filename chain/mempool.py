@@ -1,13 +1,14 @@
 """Messages that are admitted but in no block yet: in each sender's order, good proofs first."""
 
-from collections import OrderedDict
-from collections.abc import Iterator
+from collections import Counter, OrderedDict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate, takewhile
 from typing import Final
 
 from chain.errors import LedgerError, WrongNonce
 from chain.keys import Address
-from chain.messages import SignedMessage, spoken_for
+from chain.messages import SignedMessage, item_count, spoken_for
 from chain.units import Epoch
 from ipfs.block import Block
 from ipfs.cid import CID
@@ -22,8 +23,11 @@ PROOF_BYTES_MAX: Final = 256 * 1024 * 1024
 PROOF_BYTES_OF_PROVIDER_MAX: Final = 64 * 1024 * 1024
 """In the lane of proofs; the last message may pass it."""
 
-BLOCK_MESSAGES_MAX: Final = 512
-"""Of the ordinary lane, in one block; proofs all go in."""
+BLOCK_ITEMS_MAX: Final = 512
+"""Of the ordinary lane, in one block, or of one message that has more: each takes milliseconds."""
+
+COMPANY_ITEMS_MAX: Final = 64
+"""What a sender said before its proof goes with it if it has no more items; proofs all go in."""
 
 
 class MempoolFull(LedgerError):
@@ -48,6 +52,11 @@ class Pending:
     def proof_bytes(self) -> int:
         """Return how long its proofs are together."""
         return sum(len(proof.data) for proof in self.proofs)
+
+    @property
+    def item_count(self) -> int:
+        """Return how much there is to settle in it."""
+        return item_count(self.signed.message.body)
 
 
 @dataclass(slots=True)
@@ -95,19 +104,26 @@ class Mempool:
         self._pending[signed.id] = pending
 
     def next_block(self) -> tuple[Pending, ...]:
-        """Return what the next block takes: every urgent one, and the oldest of the rest.
+        """Return what the next block takes: urgent ones, and the oldest of the rest.
 
-        A sender's messages before its proof go with it: nonces leave no gap.
+        A sender's messages before its proof go with it, for nonces leave no gap; a proof behind
+        too many of them waits with them.
         """
-        last_proof = {p.signed.message.sender: p.signed.message.nonce for p in self if p.is_urgent}
-        urgent = [
-            pending
-            for pending in self
-            if pending.signed.message.nonce <= last_proof.get(pending.signed.message.sender, -1)
-        ]
-        taken = {pending.signed.id for pending in urgent}
-        rest = [pending for pending in self if pending.signed.id not in taken]
-        return (*urgent, *rest[:BLOCK_MESSAGES_MAX])
+        last_proof: dict[Address, int] = {}
+        company: Counter[Address] = Counter()
+        for pending in self:
+            message = pending.signed.message
+            if not pending.is_urgent:
+                company[message.sender] += pending.item_count
+            elif company[message.sender] <= COMPANY_ITEMS_MAX:
+                last_proof[message.sender] = message.nonce
+        urgent: list[Pending] = []
+        rest: list[Pending] = []
+        for pending in self:
+            message = pending.signed.message
+            is_first = message.nonce <= last_proof.get(message.sender, -1)
+            (urgent if is_first else rest).append(pending)
+        return (*urgent, *rest[: _count_that_fits(rest)])
 
     def settle(self, nonces: dict[Address, int], *, epoch: Epoch) -> tuple[SignedMessage, ...]:
         """Forget what is in a block now, and what can't come into any; return the latter.
@@ -130,3 +146,9 @@ class Mempool:
     def of(self, sender: Address) -> Iterator[Pending]:
         """Yield a sender's messages, in the order of their nonces."""
         return (pending for pending in self if pending.signed.message.sender == sender)
+
+
+def _count_that_fits(messages: Sequence[Pending]) -> int:
+    """Return how many of the first messages a block takes; one at least, if there is one."""
+    totals = accumulate(pending.item_count for pending in messages)
+    return max(1, sum(1 for _ in takewhile(lambda total: total <= BLOCK_ITEMS_MAX, totals)))

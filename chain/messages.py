@@ -1,8 +1,8 @@
 """Everything that can be said to the ledger, and how it is signed."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import Field
+from pydantic import FailFast, Field, model_validator
 
 from chain.deal import DealProposal
 from chain.keys import Address, SigningKey, is_signed_by
@@ -16,6 +16,10 @@ from proofs.parameters import ProofType
 MESSAGE_SIGNATURE = "message"
 ITEMS_MAX = 1024
 """No policy allows a larger batch; this bounds what is parsed before the policy is asked."""
+
+Item = TypeVar("Item")
+Items = Annotated[tuple[Item, ...], FailFast(), Field(min_length=1, max_length=ITEMS_MAX)]
+"""What a batch consists of. The first bad item ends the parsing: a list of errors takes longer."""
 
 
 class Transfer(Record):
@@ -77,7 +81,7 @@ class PublishDeals(Record):
 
     kind: Literal["publish-deals"] = "publish-deals"
     provider_id: ProviderId
-    proposal_cids: Annotated[tuple[CID, ...], Field(min_length=1, max_length=ITEMS_MAX)]
+    proposal_cids: Items[CID]
 
 
 class SectorPreCommit(Record):
@@ -88,7 +92,7 @@ class SectorPreCommit(Record):
     comm_d: Node
     comm_r: Node
     ticket_epoch: Epoch
-    deal_ids: Annotated[tuple[DealId, ...], Field(min_length=1, max_length=ITEMS_MAX)]
+    deal_ids: Items[DealId]
 
 
 class PreCommitSectors(Record):
@@ -96,7 +100,18 @@ class PreCommitSectors(Record):
 
     kind: Literal["pre-commit-sectors"] = "pre-commit-sectors"
     provider_id: ProviderId
-    sectors: Annotated[tuple[SectorPreCommit, ...], Field(min_length=1, max_length=ITEMS_MAX)]
+    sectors: Items[SectorPreCommit]
+
+    @model_validator(mode="after")
+    def _is_bounded(self) -> Self:
+        if self.deal_count > ITEMS_MAX:
+            raise ValueError(f"{self.deal_count} deals; a message names {ITEMS_MAX} at most")
+        return self
+
+    @property
+    def deal_count(self) -> int:
+        """Return how many deals it names, in all of its sectors."""
+        return sum(len(sector.deal_ids) for sector in self.sectors)
 
 
 class SectorProof(Record):
@@ -111,7 +126,7 @@ class ProveCommitSectors(Record):
 
     kind: Literal["prove-commit-sectors"] = "prove-commit-sectors"
     provider_id: ProviderId
-    proofs: Annotated[tuple[SectorProof, ...], Field(min_length=1, max_length=ITEMS_MAX)]
+    proofs: Items[SectorProof]
 
 
 class SubmitWindowPost(Record):
@@ -120,7 +135,7 @@ class SubmitWindowPost(Record):
     kind: Literal["submit-window-post"] = "submit-window-post"
     provider_id: ProviderId
     window_epoch: Epoch
-    proofs: Annotated[tuple[SectorProof, ...], Field(min_length=1, max_length=ITEMS_MAX)]
+    proofs: Items[SectorProof]
 
 
 class DeclareFaults(Record):
@@ -129,7 +144,7 @@ class DeclareFaults(Record):
     kind: Literal["declare-faults"] = "declare-faults"
     provider_id: ProviderId
     window_epoch: Epoch
-    numbers: Annotated[tuple[SectorNumber, ...], Field(min_length=1, max_length=ITEMS_MAX)]
+    numbers: Items[SectorNumber]
 
 
 Body = (
@@ -163,6 +178,21 @@ def spoken_for(body: Body) -> ProviderId | None:
             return provider_id
         case _:
             return None
+
+
+def item_count(body: Body) -> int:
+    """Return how much there is to settle in a message: the work that it makes grows with it."""
+    match body:
+        case PublishDeals(proposal_cids=items):
+            return len(items)
+        case PreCommitSectors():
+            return body.deal_count
+        case ProveCommitSectors(proofs=proofs) | SubmitWindowPost(proofs=proofs):
+            return len(proofs)
+        case DeclareFaults(numbers=numbers):
+            return len(numbers)
+        case _:
+            return 1
 
 
 class Message(Record):

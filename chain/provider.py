@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import FailFast, Field
 
 from chain.keys import Address, SigningKey, is_signed_by
 from chain.units import BYTES_PER_GIB, Atto, Epoch, ProviderId
@@ -11,7 +11,9 @@ from proofs.parameters import ProofType
 
 ADDRESSES_MAX = 16
 Multiaddrs = Annotated[
-    tuple[Annotated[str, Field(max_length=256)], ...], Field(max_length=ADDRESSES_MAX)
+    tuple[Annotated[str, Field(max_length=256)], ...],
+    FailFast(),
+    Field(max_length=ADDRESSES_MAX),
 ]
 """Where a peer is reached, without the /p2p part."""
 
@@ -27,9 +29,9 @@ class Ask(Record):
     """The kind of sector that it seals."""
 
     price_atto_per_gib_epoch: Atto
-    piece_size_bytes_min: Annotated[int, Field(ge=128)]
-    piece_size_bytes_max: Annotated[int, Field(ge=128)]
-    duration_epochs_max: Annotated[int, Field(ge=1)]
+    piece_size_bytes_min: Annotated[int, Field(ge=128, le=2**53)]
+    piece_size_bytes_max: Annotated[int, Field(ge=128, le=2**53)]
+    duration_epochs_max: Annotated[int, Field(ge=1, le=2**53)]
     retrieval_price_atto_per_gib: Atto = Atto(0)
     expires_epoch: Epoch
 

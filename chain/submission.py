@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated, Final
 
-from pydantic import Field
+from pydantic import FailFast, Field
 
 from chain.errors import LedgerError
 from chain.messages import ITEMS_MAX, SignedMessage
@@ -29,7 +29,7 @@ class Submission(Record):
     """
 
     signed: SignedMessage
-    proofs: Annotated[tuple[bytes, ...], Field(max_length=ITEMS_MAX)] = ()
+    proofs: Annotated[tuple[bytes, ...], FailFast(), Field(max_length=ITEMS_MAX)] = ()
 
     @classmethod
     def of(cls, signed: SignedMessage, proofs: Sequence[Block]) -> "Submission":

@@ -131,6 +131,9 @@ async def test_malformed_bodies_are_refused(web: httpx.AsyncClient, on: SteppedL
     for body in (b"", good[:-1], good + b"\0", dag_cbor.encode({"signed": 1, "proofs": []})):
         answer = await post(web, body)
         assert (answer.status_code, answer.json()["code"]) == (422, "malformed-bytes")
+    for body in (b'{"proofs":[' + b"0," * 9_999 + b"0]}", b"[" * api.JSON_BYTES_MAX + b"0"):
+        answer = await post(web, body, "application/json")
+        assert (answer.status_code, answer.json()["code"]) == (422, "malformed-bytes")
     for text in ("bla", "QmBad", str(signed.id)[:-1]):
         assert (await web.get(f"/v1/proofs/{text}")).status_code == 422
         assert (await web.get("/v1/deals", params={"root_cid": text})).status_code == 422

@@ -6,7 +6,15 @@ from chain import mempool
 from chain.errors import WrongNonce
 from chain.keys import Address
 from chain.mempool import Mempool, MempoolFull, Pending
-from chain.messages import Body, DrawFaucet, Message, SectorProof, SignedMessage, SubmitWindowPost
+from chain.messages import (
+    Body,
+    DrawFaucet,
+    Message,
+    PublishDeals,
+    SectorProof,
+    SignedMessage,
+    SubmitWindowPost,
+)
 from chain.units import Atto, Epoch, ProviderId, SectorNumber
 from ipfs.block import Block
 from ipfs.cid import Codec
@@ -23,10 +31,15 @@ def pending(
     *,
     is_proof: bool = False,
     is_good: bool = True,
+    item_count: int = 1,
     provider_id: int = 1,
     expires: int = 100,
 ) -> Pending:
     body: Body = DrawFaucet(amount_atto=Atto(1))
+    if item_count > 1:
+        body = PublishDeals(
+            provider_id=ProviderId(provider_id), proposal_cids=(PROOF.cid,) * item_count
+        )
     if is_proof:
         body = SubmitWindowPost(
             provider_id=ProviderId(provider_id),
@@ -64,7 +77,7 @@ def test_a_block_takes_every_proof_and_leaves_no_gap(said: list[tuple[str, bool]
 
 def test_spam_keeps_no_proof_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mempool, "MESSAGES_MAX", 5)
-    monkeypatch.setattr(mempool, "BLOCK_MESSAGES_MAX", 2)
+    monkeypatch.setattr(mempool, "BLOCK_ITEMS_MAX", 2)
     pool = Mempool()
     for nonce in range(4):
         pool.add(pending("alice", nonce), account_nonce=0)
@@ -75,6 +88,34 @@ def test_spam_keeps_no_proof_out(monkeypatch: pytest.MonkeyPatch) -> None:
     block = pool.next_block()
     assert nonces_of(block, ADDRESS["bob"]) == [0, 1], "what comes before a proof goes with it"
     assert nonces_of(block, ADDRESS["alice"]) == [0, 1]
+
+
+def test_a_block_takes_so_many_items_or_one_message_that_has_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(mempool, "BLOCK_ITEMS_MAX", 5)
+    pool = Mempool()
+    counts = [2, 3, 9, 5, 1]
+    for nonce, count in enumerate(counts):
+        pool.add(pending("alice", nonce, item_count=count), account_nonce=0)
+    blocks = []
+    while block := pool.next_block():
+        blocks.append([p.item_count for p in block])
+        settled = sum(map(len, blocks))
+        assert pool.settle({ADDRESS["alice"]: settled}, epoch=Epoch(1)) == ()
+    assert blocks == [[2, 3], [9], [5], [1]]
+
+
+def test_a_proof_brings_little_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mempool, "BLOCK_ITEMS_MAX", 1)
+    monkeypatch.setattr(mempool, "COMPANY_ITEMS_MAX", 3)
+    pool = Mempool()
+    for name, count in (("alice", 3), ("bob", 4)):
+        pool.add(pending(name, 0, item_count=count), account_nonce=0)
+        pool.add(pending(name, 1, is_proof=True), account_nonce=0)
+    block = pool.next_block()
+    assert nonces_of(block, ADDRESS["alice"]) == [0, 1]
+    assert nonces_of(block, ADDRESS["bob"]) == [0], "it comes when all before it is settled"
 
 
 def test_one_sender_does_not_fill_the_pool(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,7 +148,7 @@ def test_one_providers_proofs_keep_no_others_out(monkeypatch: pytest.MonkeyPatch
 def test_proofs_that_do_not_hold_keep_no_good_one_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mempool, "MESSAGES_MAX", 2)
     monkeypatch.setattr(mempool, "PROOF_BYTES_MAX", 2 * len(PROOF.data))
-    monkeypatch.setattr(mempool, "BLOCK_MESSAGES_MAX", 1)
+    monkeypatch.setattr(mempool, "BLOCK_ITEMS_MAX", 1)
     pool = Mempool()
     for nonce in range(2):
         pool.add(pending("alice", nonce, is_proof=True, is_good=False), account_nonce=0)

@@ -16,24 +16,31 @@ from chain.deal import Deal, DealProposal
 from chain.errors import InsufficientFunds
 from chain.keys import MAIN_PREFIX, SigningKey
 from chain.messages import (
+    ITEMS_MAX,
     DeclareFaults,
     DrawFaucet,
     Message,
+    PreCommitSectors,
     PublishDeals,
     RegisterProvider,
     ReserveEscrow,
+    SectorPreCommit,
     SectorProof,
     SignedMessage,
     SubmitWindowPost,
     Transfer,
+    item_count,
 )
 from chain.policy import DEV, MAIN
+from chain.provider import Ask
+from chain.submission import Submission
 from chain.units import Atto, DealId, Epoch, ProviderId, SectorNumber
 from chain.view import Stored
 from ipfs import dag_cbor
 from ipfs.cid import CID, Codec
 from ipfs.errors import MalformedBytes
 from proofs.drand import QUICKNET, Scheme
+from proofs.parameters import ProofType
 from tests.support.world import World
 
 KEY = SigningKey(b"k" * 32)
@@ -115,6 +122,54 @@ def test_json_epochs_are_small_integers_and_nothing_else(epoch: object) -> None:
 def test_wire_amounts_are_the_shortest_bytes_and_nothing_else(amount: object) -> None:
     with pytest.raises(MalformedBytes):
         DrawFaucet.decode(dag_cbor.encode({"kind": "draw-faucet", "amount_atto": amount}))
+
+
+def test_the_first_bad_item_of_a_batch_is_the_last_that_is_looked_at() -> None:
+    for batch, name, item in (
+        (PublishDeals, "proposal_cids", 0),
+        (SubmitWindowPost, "proofs", {}),
+        (Submission, "proofs", 0),
+        (RegisterProvider, "addresses", 0),
+    ):
+        with pytest.raises(ValidationError) as caught:
+            batch.model_validate({name: [item] * 1_000}, strict=False)
+        assert caught.value.error_count() < 10, batch
+
+
+def test_a_message_names_so_many_deals_and_no_more_in_however_many_sectors() -> None:
+    def message(sector_count: int, deals_of_each: int) -> PreCommitSectors:
+        sector = SectorPreCommit(
+            number=SectorNumber(0),
+            proof_type=ProofType.SDR_2KIB,
+            comm_d=bytes(32),
+            comm_r=bytes(32),
+            ticket_epoch=Epoch(0),
+            deal_ids=(DealId(1),) * deals_of_each,
+        )
+        return PreCommitSectors(provider_id=ProviderId(1), sectors=(sector,) * sector_count)
+
+    assert item_count(message(16, 64)) == ITEMS_MAX
+    with pytest.raises(ValidationError, match="at most"):
+        message(17, 64)
+
+
+@pytest.mark.parametrize(
+    "name", ["piece_size_bytes_min", "piece_size_bytes_max", "duration_epochs_max"]
+)
+def test_an_ask_has_no_number_that_a_wire_has_no_room_for(name: str) -> None:
+    ask = Ask(
+        provider_id=ProviderId(1),
+        chain_id="chain",
+        proof_type=ProofType.SDR_2KIB,
+        price_atto_per_gib_epoch=Atto(1),
+        piece_size_bytes_min=128,
+        piece_size_bytes_max=2**53,
+        duration_epochs_max=2**53,
+        expires_epoch=Epoch(1),
+    )
+    for number in (2**53 + 1, 2**64, 10**30):
+        with pytest.raises(ValidationError):
+            ask.evolve(**{name: number})
 
 
 @given(st.integers(0, 2**256 - 1))
