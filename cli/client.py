@@ -25,6 +25,8 @@ from cli.words import (
     parse_cid,
     parse_epochs,
     parse_tokens,
+    spoken,
+    told_step,
 )
 
 if TYPE_CHECKING:
@@ -327,10 +329,9 @@ def _watcher(out: Output) -> "Callable[[Step], None]":
             return
         is_new = told.get(step.provider_id) != news
         told[step.provider_id] = news
-        detail = f": {step.detail}" if step.detail not in ("", step.stage) else ""
         out.event(
             "step",
-            f"provider {step.provider_id}: {step.stage}{detail}" if is_new else "",
+            f"provider {step.provider_id}: {told_step(*news)}" if is_new else "",
             stage=step.stage,
             provider_id=step.provider_id,
             detail=step.detail,
@@ -349,19 +350,27 @@ def _told_verdict(found: "Verdict", clock: Clock) -> tuple[str, dict[str, Any]]:
             f"{copy.state} (declared)" if copy.is_declared else copy.state,
             copy.windows_proven,
             copy.windows_missed,
-            clock.told(copy.next_window_epoch),
-            f"{copy.caught_percent:.0f} %",
+            clock.told_window(copy.next_window_epoch),
+            f"{copy.caught_percent:.0f} times in 100",
         )
         for copy in found.copies
     ]
-    headings = ("deal", "provider", "state", "proven", "missed", "next window", "1 % loss shows")
+    headings = (
+        "deal",
+        "provider",
+        "state",
+        "proven",
+        "missed",
+        "next window",
+        "a window shows 1 % lost",
+    )
     caveat = (
         ""
         if found.beacon_is_drand
         else "\nThe beacon is the ledger's own: its operator could have known the challenges."
     )
     text = (
-        f"{found.safety}: {found.proven_copies} of {found.due_copies} copies are proven\n"
+        f"{spoken(found.safety)}: {found.proven_copies} of {found.due_copies} copies are proven\n"
         f"{table(headings, rows)}{caveat}"
     )
     fields = {

@@ -38,8 +38,18 @@ class Clock:
         """Return an epoch for people: how far off, and the local time; `-` for none."""
         if epoch is None:
             return "-"
-        lasting = format_epochs(abs(epoch - self.head_epoch), epoch_seconds=self.epoch_seconds)
         when, head = (self.time_of(each).astimezone() for each in (epoch, self.head_epoch))
         shown = when.strftime("%H:%M" if when.date() == head.date() else "%Y-%m-%d %H:%M")
-        away = f"in about {lasting}" if epoch > self.head_epoch else f"{lasting} ago"
-        return f"{epoch} ({away}, {shown})"
+        return f"{epoch} ({self._away(epoch)}, {shown})"
+
+    def told_window(self, epoch: int | None) -> str:
+        """Return for people when the next window opens; it may be open already."""
+        is_open = epoch is not None and epoch <= self.head_epoch
+        return "open now" if is_open else self.told(epoch)
+
+    def _away(self, epoch: int) -> str:
+        epochs = epoch - self.head_epoch
+        lasting = format_epochs(abs(epochs), epoch_seconds=self.epoch_seconds)
+        if epochs == 0:
+            return "now"
+        return f"in about {lasting}" if epochs > 0 else f"{lasting} ago"

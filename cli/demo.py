@@ -16,7 +16,7 @@ import typer
 from cli.demo_file import check_fits, first_difference, write_sample
 from cli.devnet import Devnet
 from cli.render import JsonFlag, Output, finish, table
-from cli.words import format_bytes
+from cli.words import format_bytes, spoken, told_step
 
 if TYPE_CHECKING:
     from chain.deal import Deal
@@ -174,11 +174,10 @@ class Demo:
 
     def _tell_step(self, event: dict[str, Any]) -> None:
         fields = _without_type(event)
-        detail = event["detail"]
+        told = f"provider {event['provider_id']}: {told_step(event['stage'], event['detail'])}"
         if event["stage"] == "transferring" and event["total_bytes"]:
             done, total = event["done_bytes"], event["total_bytes"]
-            detail = f"{format_bytes(done)} of {format_bytes(total)}"
-        told = f"provider {event['provider_id']}: {event['stage']}{': ' if detail else ''}{detail}"
+            told += f", {format_bytes(done)} of {format_bytes(total)}"
         self.say("step", told, **fields)
 
     async def watch_windows(self, ledger: "Ledger", deal_ids: Sequence[int]) -> None:
@@ -285,8 +284,8 @@ class Demo:
         self.out.event("deals", _indented("\n" + table(headings, deal_rows)))
         seconds = time.monotonic() - self.began
         self.out.result(
-            f"\nVerdict: {told['safety']}, {told['proven_copies']} of {COPIES} copies are proven. "
-            f"Took {seconds:.0f} s.\n"
+            f"\nVerdict: {spoken(told['safety'])}, {told['proven_copies']} of {COPIES} copies are "
+            f"proven. Took {seconds:.0f} s.\n"
             "Explore: holdfast demo --keep leaves the network up, and says how to look around.",
             root_cid=root_cid,
             deal_ids=list(deal_ids),

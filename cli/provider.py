@@ -1,6 +1,6 @@
 """`holdfast provider`: sell disk."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from math import ceil
@@ -20,6 +20,7 @@ from cli.words import (
     parse_cid,
     parse_tokens,
     parse_url,
+    spoken,
 )
 
 if TYPE_CHECKING:
@@ -154,13 +155,10 @@ def status(home: HomeOption = None, as_json: JsonFlag = False) -> None:
         earned = now.earnings
         rows: list[tuple[str, object]] = [
             ("head epoch", now.head_epoch),
-            ("deals", ", ".join(f"{count} {kind}" for kind, count in now.deals.items()) or "none"),
-            (
-                "sectors",
-                ", ".join(f"{count} {kind}" for kind, count in now.sectors.items()) or "none",
-            ),
+            ("deals", _counted(now.deals)),
+            ("sectors", _counted(now.sectors)),
             ("windows", f"{now.windows_proven} answered, {now.windows_missed} missed"),
-            ("next window", clock.told(now.next_window_epoch)),
+            ("next window", clock.told_window(now.next_window_epoch)),
             (
                 "earned",
                 f"{format_amount(earned.paid_atto)} tokens; "
@@ -332,6 +330,10 @@ class ProviderStopped(Exception):
     def __init__(self, folder: Path) -> None:
         super().__init__(f"no provider runs in {folder}; start it: holdfast provider run")
         self.folder = folder
+
+
+def _counted(kinds: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {spoken(kind)}" for kind, count in kinds.items()) or "none"
 
 
 def _settings(where: Home, ledger_url: str | None) -> "ProviderConfig":

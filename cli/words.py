@@ -32,6 +32,12 @@ _BYTES: Final = {
 }
 _DURATION: Final = re.compile(r"([0-9]{1,9})([smhdwe])")
 _URL: Final = re.compile(r"https?://(?:\[[0-9a-fA-F:.]+\]|[\w.-]+)(?::([0-9]{1,5}))?/?", re.ASCII)
+_SPOKEN: Final = {
+    "awaits-escrow": "waiting for the money",
+    "reserved": "price set aside",
+    "transferring": "fetching",
+    "received": "fetched",
+}
 _SIZE: Final = re.compile(r"([0-9]{1,12}) ?([KMGT]?i?B|)")
 
 
@@ -149,6 +155,19 @@ def format_epochs(count: int, *, epoch_seconds: int) -> str:
         if seconds >= 2 * length:
             return f"{seconds / length:.3g}{unit}"
     return f"{seconds}s"
+
+
+def spoken(code: str) -> str:
+    """Return in words what records and programs call by a code, such as `awaits-escrow`."""
+    return _SPOKEN.get(code, code.replace("-", " "))
+
+
+def told_step(stage: str, detail: str) -> str:
+    """Return for people how far a deal is: `published: deal 1`."""
+    if stage == "transferring":
+        # The detail is how far that is: what the provider calls it.
+        return spoken(detail)
+    return f"{spoken(stage)}: {detail}" if detail else spoken(stage)
 
 
 def printable(text: str) -> str:

@@ -50,7 +50,7 @@ def agenda(facts: Facts) -> tuple[Duty, ...]:
     duties += _upkeep(facts)
     if not is_offered(facts.posted_ask, facts.offer, head_epoch=facts.head_epoch):
         duties.append(OfferAsk(facts.head_epoch, facts.offer))
-    return tuple(sorted(duties, key=lambda duty: (duty.urgency, duty.due_epoch, str(duty))))
+    return tuple(sorted(duties, key=lambda duty: (duty.urgency, duty.due_epoch, repr(duty))))
 
 
 def promise_step(promise: Promise, facts: Facts) -> Duty | Wait:

@@ -1,4 +1,7 @@
-"""What a provider can have to do, by urgency; each duty says what it works on."""
+"""What a provider can have to do, by urgency; each duty says what it works on.
+
+As text, a duty is what the operator reads of it in the log and in the status.
+"""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -13,6 +16,7 @@ class DealDuty:
     """Something to be done for deals; not twice at a time for the same one."""
 
     urgency: ClassVar[int]
+    doing: ClassVar[str]
     due_epoch: Epoch
     proposal_cids: tuple[CID, ...]
 
@@ -22,7 +26,7 @@ class DealDuty:
         return frozenset(self.proposal_cids)
 
     def __str__(self) -> str:
-        return f"{type(self).__name__} of {', '.join(map(str, self.proposal_cids))}"
+        return f"{self.doing} {', '.join(map(str, self.proposal_cids))}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,7 @@ class SectorDuty:
     """Something to be done for one sector; nothing else is done for it meanwhile."""
 
     urgency: ClassVar[int]
+    doing: ClassVar[str]
     due_epoch: Epoch
     number: SectorNumber
 
@@ -39,7 +44,7 @@ class SectorDuty:
         return frozenset((self.number,))
 
     def __str__(self) -> str:
-        return f"{type(self).__name__} of sector {self.number}"
+        return f"{self.doing} sector {self.number}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,7 @@ class WindowDuty:
     """Something to be done about one window of some sectors, whatever else is done for them."""
 
     urgency: ClassVar[int]
+    doing: ClassVar[str]
     due_epoch: Epoch
     window_epoch: Epoch
     numbers: tuple[SectorNumber, ...]
@@ -59,73 +65,85 @@ class WindowDuty:
 
     def __str__(self) -> str:
         numbers = ", ".join(map(str, self.numbers))
-        return f"{type(self).__name__} {self.window_epoch} of sector {numbers}"
+        sectors = "sector" if len(self.numbers) == 1 else "sectors"
+        return f"{self.doing} the window of epoch {self.window_epoch} for {sectors} {numbers}"
 
 
 class AnswerWindow(WindowDuty):
     """Prove that these sectors' replicas are still there, before the window closes."""
 
     urgency = 0
+    doing = "answering"
 
 
 class DeclareDamage(WindowDuty):
     """Tell the ledger that these sectors will miss the window, while that is free."""
 
     urgency = 0
+    doing = "declaring damage before"
 
 
 class ProveCommit(SectorDuty):
     """Answer the replication challenge."""
 
     urgency = 1
+    doing = "proving the replica of"
 
 
 class PreCommit(SectorDuty):
     """Commit to the sealed replica on the ledger."""
 
     urgency = 2
+    doing = "committing to"
 
 
 class Seal(SectorDuty):
     """Make the replica, under a ticket that is not too old."""
 
     urgency = 3
+    doing = "sealing"
 
 
 class Mend(SectorDuty):
     """Make a damaged replica again."""
 
     urgency = 3
+    doing = "mending"
 
 
 class Assign(DealDuty):
     """Give these published deals, in this order, a sector number of their own."""
 
     urgency = 4
+    doing = "finding a sector for"
 
 
 class Publish(DealDuty):
     """Open the deals on the ledger: their pieces are here."""
 
     urgency = 5
+    doing = "publishing the deal of"
 
 
 class FetchPiece(DealDuty):
     """Bring the blocks here and check their commitment."""
 
     urgency = 6
+    doing = "fetching the piece of"
 
 
 class Trim(SectorDuty):
     """Free what only sealing and the proof of replication needed."""
 
     urgency = 7
+    doing = "trimming"
 
 
 class ClearSector(SectorDuty):
     """Free everything of a sector that is over, or will never be."""
 
     urgency = 8
+    doing = "clearing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +160,7 @@ class OfferAsk:
         return frozenset(("ask",))
 
     def __str__(self) -> str:
-        return "OfferAsk"
+        return "posting the ask"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +168,7 @@ class DropPromise(DealDuty):
     """Close a promise that nothing more comes of, and free its blocks."""
 
     urgency: ClassVar[int] = 9
+    doing: ClassVar[str] = "dropping"
     reason: str
 
 
@@ -157,6 +176,7 @@ class Scrub(SectorDuty):
     """Read a replica again, to know of damage before a window does."""
 
     urgency = 11
+    doing = "scrubbing"
 
 
 Duty = (

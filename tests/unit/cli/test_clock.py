@@ -30,13 +30,19 @@ def kathmandu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         (None, "-"),
         (4_600, "4600 (in about 3h, 20:45)"),
         (400, "400 (30m ago, 17:15)"),
-        (1_000, "1000 (0s ago, 17:45)"),
+        (1_000, "1000 (now, 17:45)"),
         (29_800, "29800 (in about 24h, 2026-03-02 17:45)"),
     ],
 )
 @pytest.mark.usefixtures("kathmandu")
 def test_people_are_told_how_far_off_it_is_and_their_own_time(epoch: int | None, told: str) -> None:
     assert CLOCK.told(epoch) == told
+
+
+def test_a_window_that_is_open_is_told_so_and_not_how_long_ago_it_opened() -> None:
+    assert (CLOCK.told_window(999), CLOCK.told_window(1_000)) == ("open now", "open now")
+    assert CLOCK.told_window(1_001) == CLOCK.told(1_001)
+    assert CLOCK.told_window(None) == "-"
 
 
 def test_programs_are_told_the_same_everywhere() -> None:

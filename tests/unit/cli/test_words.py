@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chain.deal import DealState
+from chain.sector import SectorState
 from cli.exits import said
 from cli.words import (
     Unreadable,
@@ -21,7 +23,12 @@ from cli.words import (
     parse_tokens,
     parse_url,
     printable,
+    spoken,
+    told_step,
 )
+from client.storing import Stage
+from client.verdict import Safety
+from market.messages import Progress
 
 
 @pytest.mark.parametrize(
@@ -138,3 +145,12 @@ def test_what_the_system_says_is_said_without_its_numbers(tmp_path: Path) -> Non
     assert said(caught.value) == f"{missing}: no such file or directory"
     assert said(OSError(errno.EADDRINUSE, "Address already in use")) == "address already in use"
     assert said(OSError("its own words")) == "its own words"
+
+
+def test_how_far_a_deal_is_is_told_in_words() -> None:
+    assert told_step("transferring", Progress.AWAITS_ESCROW) == "waiting for the money"
+    assert told_step("transferring", Progress.RECEIVED) == "fetched"
+    assert told_step("published", "deal 1") == "published: deal 1"
+    assert told_step("fell-through", "too late") == "fell through: too late"
+    codes = (*Stage, *Progress, *Safety, *DealState, *SectorState)
+    assert not [code for code in codes if "-" in spoken(code)]

@@ -88,3 +88,10 @@ def test_no_two_duties_under_way_share_a_subject(
         assert sum(isinstance(duty, Seal) for duty in roster.under_way) <= 2
         if ends and roster.under_way:
             roster.ended(roster.under_way[0], Epoch(epoch), failed=failed)
+
+
+def test_the_operator_reads_what_is_done_in_words() -> None:
+    numbers = (SectorNumber(0), SectorNumber(2))
+    window = AnswerWindow(Epoch(155), Epoch(152), numbers)
+    assert str(window) == "answering the window of epoch 152 for sectors 0, 2"
+    assert str(seal(0)) == "sealing sector 0"
