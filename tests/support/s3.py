@@ -17,7 +17,7 @@ def s3_server() -> Iterator[Mapping[str, str]]:
     try:
         host, port = server.get_host_and_port()
         endpoint = f"http://{host}:{port}"
-        httpx.put(f"{endpoint}/{BUCKET}").raise_for_status()
+        httpx.put(f"{endpoint}/{BUCKET}", trust_env=False, timeout=120).raise_for_status()
         yield {
             "endpoint": endpoint,
             "region": "us-east-1",

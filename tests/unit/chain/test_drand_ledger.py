@@ -69,7 +69,7 @@ async def drand_ledger(
             (await stack.enter_async_context(source_of(manner, chain, held.rounds))).url
             for manner in manners or (Manner.HONEST,)
         ]
-        client = DrandClient(chain, urls, hedge_seconds=0.05)
+        client = DrandClient(chain, urls, answer_seconds=60, hedge_seconds=0.05)
         await stack.enter_async_context(client)
         pulses = DrandPulses(DrandBeacon.of(chain), DEV, client, clock)
         first = held.publish(clock.milliseconds)

@@ -24,8 +24,9 @@ from proofs.seal import seal
 from proofs.sealed import SealedCommitments
 from proofs.unseal import NodeRange
 from provider.disk import SectorDisk, StagedSector, commitment_of, free_dag
-from provider.sealing import SealingFailed, SealingPool
+from provider.sealing import SealingFailed, SealingPool, SealingProgress
 from provider.sealing_plan import SealingPlan
+from tests.support.bitswap import until
 
 SMALL = parameters_of(ProofType.SDR_2KIB)
 LARGE = parameters_of(ProofType.SDR_8MIB)
@@ -87,8 +88,7 @@ async def test_what_can_not_be_sealed_is_a_failure_and_the_worker_lives_on(tmp_p
 
 
 async def sealing_under_way(pool: SealingPool) -> None:
-    while NUMBER not in pool.progress:  # noqa: ASYNC110 - a thread tells it
-        await asyncio.sleep(0)
+    await until(lambda: NUMBER in pool.progress)
 
 
 async def stage_much(tmp_path: Path) -> StagedSector:
@@ -123,12 +123,25 @@ async def test_cancelling_ends_the_work_and_its_process(tmp_path: Path) -> None:
         assert not multiprocessing.active_children()
 
 
+class Watched(dict[SectorNumber, SealingProgress]):
+    """Remembers which sectors were ever under way together, however short."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.together: set[frozenset[SectorNumber]] = set()
+
+    def __setitem__(self, number: SectorNumber, progress: SealingProgress) -> None:
+        super().__setitem__(number, progress)
+        self.together.add(frozenset(self))
+
+
 class Queue:
     """Sectors that are handed to a pool of one worker."""
 
     def __init__(self, pool: SealingPool, folder: Path) -> None:
         self.pool = pool
         self.folder = folder
+        pool.progress = self.progress = Watched()
 
     async def sealing(self, *numbers: int, size: ProofParameters = LARGE) -> list[Sealing]:
         """Hand in sectors at once, and return what each is sealed in."""
@@ -147,9 +160,8 @@ class Queue:
         )  # fmt: skip
 
     async def begun(self, *numbers: int) -> None:
-        """Wait until these and no others are being sealed."""
-        while self.pool.progress.keys() != set(map(SectorNumber, numbers)):
-            await asyncio.to_thread(int)
+        """Wait until these and no others were being sealed."""
+        await until(lambda: frozenset(map(SectorNumber, numbers)) in self.progress.together)
 
 
 def replica_of(number: int) -> bytes:

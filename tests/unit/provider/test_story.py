@@ -78,14 +78,21 @@ EVERY_DUTY = (
 
 
 def is_doing(kind: type[Duty], node: ProviderNode) -> bool:
-    """Whether a duty of this kind is under way; or, if it is over in a moment, done."""
-    plans = node.facts.plans
+    """Whether a duty of this kind is under way; or, if it was over before we looked, done."""
+    facts = node.facts
     is_done = {
-        Assign: bool(plans),
-        Trim: any(plan.is_trimmed for plan in plans),
-        Scrub: any(plan.scrubbed_epoch is not None for plan in plans),
+        OfferAsk: facts.posted_ask is not None,
+        FetchPiece: any(promise.is_received for promise in facts.promises),
+        Publish: bool(facts.deals),
+        Assign: bool(facts.plans),
+        Seal: any(plan.sealed is not None for plan in facts.plans),
+        PreCommit: bool(facts.sectors),
+        ProveCommit: any(deal.state is DealState.ACTIVE for deal in facts.deals.values()),
+        Trim: any(plan.is_trimmed for plan in facts.plans),
+        Scrub: any(plan.scrubbed_epoch is not None for plan in facts.plans),
+        AnswerWindow: any(deal.windows_proven for deal in facts.deals.values()),
     }
-    return is_done.get(kind, False) or any(isinstance(duty, kind) for duty in node.under_way)
+    return is_done[kind] or any(isinstance(duty, kind) for duty in node.under_way)
 
 
 async def test_a_provider_killed_within_every_duty_carries_on(tmp_path: Path) -> None:
