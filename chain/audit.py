@@ -9,7 +9,7 @@ from typing import Protocol
 from chain.accounts import genesis_transition
 from chain.block import Genesis, LedgerBlock, Receipt, SignedHeader, Verdict
 from chain.closing import Settled, is_after_gap, root_over, settle, tree_after
-from chain.errors import LedgerError
+from chain.errors import LedgerError, ProofUnverified
 from chain.invariants import violations
 from chain.merkle import StateTree
 from chain.randomness import drawn_from
@@ -139,7 +139,7 @@ class _Testimony(Judge):
     def _answer(self, question: Question) -> bool:
         said = self._said.get((question.statement_digest, question.proof_cid))
         if said is None:
-            raise AuditFailed(self._epoch, f"no verdict on the proof {question.proof_cid}")
+            raise ProofUnverified
         proof = self._history.proof(question.proof_cid)
         if proof is None:
             self.trusted_count += 1

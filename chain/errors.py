@@ -145,3 +145,12 @@ class ProofInvalid(LedgerError):
     """The proof does not hold; only its own sector suffers."""
 
     code = "proof-invalid"
+
+
+class ProofUnverified(LedgerError):
+    """Nobody has verified the proof, so the block says nothing of it; only its own item suffers."""
+
+    code = "proof-unverified"
+
+    def __init__(self) -> None:
+        super().__init__("the proof came before it could be asked for; send it again")

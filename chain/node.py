@@ -6,10 +6,11 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeVar
+from weakref import WeakValueDictionary
 
 from chain.account import Account
 from chain.apply import admit, apply, charge
@@ -19,7 +20,7 @@ from chain.closing import LedgerKeys, is_after_gap, settle, tree_after
 from chain.config import DrandSettings, LedgerConfig
 from chain.disk import locked
 from chain.drand import DrandClient
-from chain.errors import Expired, LedgerError, NotFound
+from chain.errors import Expired, LedgerError, NotFound, ProofUnverified
 from chain.genesis import open_chain
 from chain.http import serving
 from chain.invariants import violations_of
@@ -95,6 +96,7 @@ class LedgerNode:
         # Apart: an answer to an open window never waits for a proof of replication.
         self._window_verifier = ThreadPoolExecutor(max_workers=1, thread_name_prefix="windows")
         self._replication_verifier = ThreadPoolExecutor(max_workers=1, thread_name_prefix="porep")
+        self._turns = WeakValueDictionary[tuple[Address, str], asyncio.Lock]()
         self._admitting = asyncio.Lock()
         self._news = asyncio.Event()
 
@@ -146,13 +148,14 @@ class LedgerNode:
         """
         proofs = Submission.of(message, proofs).proof_blocks(self._genesis.policy)
         pending = Pending(message, proofs)
-        if proofs and not await self._is_known(message.id):
-            pending = replace(pending, is_urgent=await self._verify(pending))
-        async with self._admitting:
-            if not await self._is_known(message.id):
-                waiting = self._waiting(message.message.sender)
-                nonce = await self.read(lambda view: _admitted_nonce(view, message, waiting))
-                self._mempool.add(pending, account_nonce=nonce)
+        async with self._turn_to_prove(message.message) if proofs else nullcontext():
+            if proofs and not await self._is_known(message.id):
+                pending = replace(pending, is_urgent=await self._verify(pending))
+            async with self._admitting:
+                if not await self._is_known(message.id):
+                    waiting = self._waiting(message.message.sender)
+                    nonce = await self.read(lambda view: _admitted_nonce(view, message, waiting))
+                    self._mempool.add(pending, account_nonce=nonce)
         return message.id
 
     async def leaves_mempool(self, message_id: CID) -> None:
@@ -189,7 +192,7 @@ class LedgerNode:
         parent = self._head
         epoch = Epoch(parent.header.epoch + 1)
         bytes_of = {proof.cid: proof.data for pending in offered for proof in pending.proofs}
-        answers = Answers(lambda question: self._answer(question, bytes_of))
+        answers = Answers(self._verified)
         with self._store.transaction() as ledger:
             drawn = drawn_from(pulse.signature)
             view = SqlLedger(ledger, self._genesis, epoch, judge=answers, beacon=drawn)
@@ -230,14 +233,21 @@ class LedgerNode:
         self._tree = tree
         return block
 
-    def _answer(self, question: Question, bytes_of: dict[CID, bytes]) -> bool:
-        if question in self._known:
-            return self._known[question]
-        proof = bytes_of.get(question.proof_cid)
-        return proof is not None and holds(question.statement, proof)
+    def _verified(self, question: Question) -> bool:
+        # A block that verified proofs itself could be held up for minutes by who sends many early.
+        if question not in self._known:
+            raise ProofUnverified
+        return self._known[question]
 
     def _waiting(self, sender: Address) -> tuple[Message, ...]:
         return tuple(pending.signed.message for pending in self._mempool.of(sender))
+
+    def _turn_to_prove(self, message: Message) -> asyncio.Lock:
+        """Return what lets a sender have one message's proofs of a kind verified at a time.
+
+        So others' wait for one at most, and of many under the same nonce one is verified.
+        """
+        return self._turns.setdefault((message.sender, message.body.kind), asyncio.Lock())
 
     async def _is_known(self, message_id: CID) -> bool:
         if message_id in self._mempool:

@@ -51,7 +51,7 @@ def holds(statement: Statement, proof: bytes) -> bool:
 class Answers(Judge):
     """The judge of one block: answers each question once, and remembers what it was asked.
 
-    answer:  what is known, or found out by checking the bytes
+    answer:  what is known, or found out by checking the bytes; may raise `ProofUnverified`
     """
 
     def __init__(self, answer: Callable[[Question], bool]) -> None:

@@ -101,7 +101,7 @@ class LedgerView(ABC):
 
     @abstractmethod
     def verdict(self, statement: Statement, proof_cid: CID) -> bool:
-        """Whether the proof under this CID holds for the statement; False if its bytes are gone."""
+        """Whether the proof under this CID holds for the statement. Raises `ProofUnverified`."""
 
     def account(self, address: Address) -> Account:
         """Return the account, empty if it was never used."""
@@ -292,11 +292,11 @@ class MemoryLedger(LedgerView):
 
 
 class Judge(ABC):
-    """Says whether a proof holds. The node's verifies bytes; an audit's may read what was said."""
+    """Says whether a proof holds. The node's knows what was verified, an audit's what was said."""
 
     @abstractmethod
     def __call__(self, statement: Statement, proof_cid: CID) -> bool:
-        """Whether the proof under this CID holds for the statement."""
+        """Whether the proof under this CID holds for the statement. Raises `ProofUnverified`."""
 
 
 def _is_due(entity: Entity | None, epoch: Epoch) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import SQLAlchemyError
 
-from chain import closing
+from chain import closing, mempool, node
 from chain.audit import audit_folder
 from chain.config import AllocationSettings, LedgerConfig
 from chain.deal import DealState
@@ -30,7 +30,8 @@ from chain.remote import RemoteLedger
 from chain.store import DATABASE_NAME
 from chain.submission import WrongProofs
 from chain.units import Atto, Epoch, SectorNumber
-from chain.view import LedgerView, Transition
+from chain.verdicts import holds
+from chain.view import LedgerView, Statement, Transition
 from ipfs.block import Block
 from ipfs.cid import CID, Codec
 from tests.support.nodes import (
@@ -39,6 +40,8 @@ from tests.support.nodes import (
     key_of,
     stepped_ledger,
 )
+
+FAUCET = DrawFaucet(amount_atto=SOME_ATTO)
 
 
 async def test_a_chain_begins_with_its_allocations(tmp_path: Path) -> None:
@@ -209,6 +212,56 @@ async def test_a_proof_goes_in_and_is_refused_alone_when_its_bytes_lie(tmp_path:
         assert await on.ledger.proof(forged.cid) == forged.data, "the verdict can be checked"
         body, proof = await bob.replication_proof(number)
         await on.does(bob.worker, body, [proof])
+
+
+async def test_a_proof_that_came_too_early_is_not_verified_by_the_block_that_takes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mempool, "BLOCK_ITEMS_MAX", 1)
+    with stepped_ledger(tmp_path / "ledger") as on:
+        for name in ("alice", "bob"):
+            await on.funds(name)
+        bob = await SealingProvider.registers(on, "bob", tmp_path)
+        number = await bob.seals(await bob.stores("alice"))
+        early = Block.of(Codec.RAW, b"made before its challenge was drawn")
+        for nonce in range(on.node.genesis.policy.seed_delay_epochs):
+            await on.ledger.submit(await on.signed(f"first in the queue {nonce}", FAUCET))
+        message = await on.signed(bob.worker, bob.proves_with(number, early))
+        await on.ledger.submit(message, [early])
+        block = await on.closes(on.node.genesis.policy.seed_delay_epochs + 1)
+        [receipt] = block.receipts
+        assert receipt.message_id == message.id
+        assert [refusal.code for refusal in receipt.refusals] == ["proof-unverified"]
+        assert block.verdicts == ()
+        audit_folder(on.folder)
+        body, proof = await bob.replication_proof(number)
+        await on.does(bob.worker, body, [proof])
+
+
+async def test_of_many_proofs_under_one_nonce_one_is_verified(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verified = []
+
+    def counted(statement: Statement, proof: bytes) -> bool:
+        verified.append(proof)
+        return holds(statement, proof)
+
+    monkeypatch.setattr(node, "holds", counted)
+    with stepped_ledger(tmp_path / "ledger") as on:
+        await on.funds("alice", "bob")
+        bob = await SealingProvider.registers(on, "bob", tmp_path)
+        number = await bob.seals(await bob.stores("alice"))
+        await on.closes(on.node.genesis.policy.seed_delay_epochs)
+        false = [Block.of(Codec.RAW, b"false %d" % index) for index in range(9)]
+        messages = [await on.signed(bob.worker, bob.proves_with(number, proof)) for proof in false]
+        answers = await asyncio.gather(
+            *(on.ledger.submit(*said) for said in zip(messages, ([p] for p in false), strict=True)),
+            return_exceptions=True,
+        )
+        assert len(verified) == 1
+        refused = [answer for answer in answers if isinstance(answer, WrongNonce)]
+        assert len(refused) == len(false) - 1
 
 
 async def test_the_bytes_of_a_proof_that_nobody_asked_about_are_not_kept(tmp_path: Path) -> None:
