@@ -10,6 +10,7 @@ import pytest_asyncio
 
 from chain import api, http
 from chain.api import create_app
+from chain.block import SignedHeader
 from chain.messages import DrawFaucet, Transfer
 from chain.submission import Submission, submission_bytes_max
 from chain.units import Atto
@@ -184,12 +185,21 @@ async def test_a_foreign_host_is_not_answered(web: httpx.AsyncClient) -> None:
         assert (await web.get("/v1/head", headers={"host": host})).status_code == 200
 
 
-async def test_an_open_request_does_not_keep_the_node_up(on: SteppedLedger) -> None:
+async def test_an_open_request_does_not_keep_the_node_up(
+    on: SteppedLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_asked, head_after = asyncio.Event(), on.node.head_after
+
+    async def told_head_after(epoch: int) -> SignedHeader:
+        is_asked.set()
+        return await head_after(epoch)
+
+    monkeypatch.setattr(on.node, "head_after", told_head_after)
     async with http_client() as client:
         async with http.serving(create_app(on.node), host="127.0.0.1", port=0) as url:
             poll = f"{url}/v1/head?after=99&wait_seconds=30"
             waiting = asyncio.create_task(client.get(poll))
-            await client.get(f"{url}/v1/head")
+            await is_asked.wait()
         assert (await waiting).status_code == 500
         with pytest.raises(httpx.ConnectError):
             await client.get(f"{url}/v1/head")
