@@ -1,8 +1,10 @@
-"""Serving HTTP inside the running event loop: bounded headers and bodies, known hosts only."""
+"""Serving HTTP inside the running event loop: bounded in all it holds, known hosts only."""
 
 import asyncio
 import json
+import resource
 import socket
+import sys
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
@@ -20,6 +22,19 @@ HEADER_MILLISECONDS: Final = 5_000
 BODY_SECONDS_MAX: Final = 60.0
 """A body that has not come by then is taken for one that never will, however it trickles."""
 
+UNREAD_SECONDS_MAX: Final = 60
+"""A client that takes nothing of its answer for so long is cut."""
+
+CONNECTIONS_MAX: Final = 5_000
+"""At a time, where descriptors allow: more than the requests that a gateway serves, so that whoever
+is one too many is told. The others wait in the system's queue.
+"""
+
+DESCRIPTORS_PER_CONNECTION: Final = 4
+"""Of the descriptors that a process may have, so that two servers leave half to peers and files: a
+server that runs out of them can't open its ledger, and tries in vain to accept all the time.
+"""
+
 STOP_SECONDS: Final = 2.0
 _BACKLOG: Final = 1_024
 
@@ -31,7 +46,6 @@ async def serving(
     host: str,
     port: int,
     allowed_hosts: Collection[str] = (),
-    header_milliseconds: int = HEADER_MILLISECONDS,
     body_seconds_max: float = BODY_SECONDS_MAX,
 ) -> AsyncIterator[str]:
     """Serve the app while the context is open; gives the URL it is reached at.
@@ -43,9 +57,12 @@ async def serving(
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    if sys.platform == "linux":
+        # What is accepted inherits it; the HTTP server itself waits for readers for ever.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_SECONDS_MAX * 1_000)
     bound_port = listener.getsockname()[1]
     guarded = _Guarded(app, frozenset((host, *allowed_hosts)), body_seconds_max)
-    server = _Embedded(guarded, listener, header_milliseconds)
+    server = _Embedded(guarded, listener, _connections_max())
     task = asyncio.create_task(server.serve())
     try:
         yield f"http://[{host}]:{bound_port}" if ":" in host else f"http://{host}:{bound_port}"
@@ -57,20 +74,31 @@ async def serving(
             task.result()
 
 
+def _connections_max() -> int:
+    """Return how many connections a server may hold, after asking for descriptors for them."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = min(CONNECTIONS_MAX * DESCRIPTORS_PER_CONNECTION, hard)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    return min(CONNECTIONS_MAX, soft // DESCRIPTORS_PER_CONNECTION)
+
+
 class _Embedded(Server):
     """Granian in our own loop, on our own socket: it would share its port with a second process."""
 
     _shd: Any  # declared as None, though it holds a socket
 
-    def __init__(self, app: "_Guarded", listener: socket.socket, header_milliseconds: int) -> None:
+    def __init__(self, app: "_Guarded", listener: socket.socket, connections_max: int) -> None:
         super().__init__(
             app,
             interface=Interfaces.ASGINL,
             http=HTTPModes.http1,
             websockets=False,
             backlog=_BACKLOG,
+            backpressure=connections_max,
             log_enabled=False,
-            http1_settings=HTTP1Settings(header_read_timeout=header_milliseconds),
+            http1_settings=HTTP1Settings(header_read_timeout=HEADER_MILLISECONDS),
         )
         self._listener = listener
 
