@@ -332,8 +332,10 @@ class Connection(asyncio.BufferedProtocol):
 
     def _send_outgoing(self) -> None:
         # To send costs as much as to seal 64 KiB: what there is goes out at once.
-        encrypt, take_outgoing = self._proven.channel.encrypt, self._session.take_outgoing
-        if sealed := [encrypt(outgoing) for outgoing in iter(take_outgoing, b"")]:
+        sealed: list[bytes] = []
+        while outgoing := self._session.take_outgoing():
+            sealed += self._proven.channel.seal(outgoing)
+        if sealed:
             self._transport.writelines(sealed)
 
     def _set_deadline(self, seconds: float) -> None:

@@ -271,12 +271,19 @@ class NoiseChannel:
 
     def encrypt(self, plaintext: bytes) -> bytes:
         """Return `plaintext` as as few messages as hold it."""
+        return b"".join(self.seal(plaintext))
+
+    def seal(self, plaintext: bytes | memoryview) -> list[bytes]:
+        """Return what `encrypt` does in pieces, for whoever writes them without joining them."""
         view = memoryview(plaintext)
-        out: list[bytes] = []
+        pieces: list[bytes] = []
         for start in range(0, len(view), PAYLOAD_BYTES_MAX):
             chunk = view[start : start + PAYLOAD_BYTES_MAX]
-            out += ((len(chunk) + TAG_BYTES).to_bytes(2), self._sending.encrypt(chunk))
-        return b"".join(out)
+            pieces += (
+                (len(chunk) + TAG_BYTES).to_bytes(_LENGTH_BYTES),
+                self._sending.encrypt(chunk),
+            )
+        return pieces
 
     def decrypt(self, data: bytes | memoryview) -> list[bytes]:
         """Return the plaintext of each message that `data` completes. Raises `NoiseRejected`.
@@ -284,25 +291,31 @@ class NoiseChannel:
         `data` may be overwritten afterwards.
         """
         view = memoryview(data)
-        out = []
-        while len(view) >= (missing_bytes := self._missing_bytes(view)):
-            message = view[:missing_bytes]
-            if self._partial:
-                # Only a message that was cut between two calls is put together.
-                message = memoryview(self._partial + message)
-                self._partial = bytearray()
-            out.append(self._receiving.decrypt(message[_LENGTH_BYTES:]))
+        out: list[bytes] = []
+        if self._partial:
+            # Only a message that was cut between two calls is put together.
+            start = self._partial[:_LENGTH_BYTES] + view[:_LENGTH_BYTES]
+            missing_bytes = _message_bytes(start) - len(self._partial)
+            self._partial += view[:missing_bytes]
+            if len(view) < missing_bytes:
+                return out
+            out.append(self._open(memoryview(self._partial)))
+            self._partial = bytearray()
             view = view[missing_bytes:]
+        while len(view) >= (size_bytes := _message_bytes(view)):
+            out.append(self._open(view[:size_bytes]))
+            view = view[size_bytes:]
         self._partial += view
         return out
 
-    def _missing_bytes(self, view: memoryview) -> int:
-        """Return how much of `view` completes a message; while its length is cut, that length."""
-        prefix = self._partial[:_LENGTH_BYTES]
-        prefix += view[: _LENGTH_BYTES - len(prefix)]
-        is_length_whole = len(prefix) == _LENGTH_BYTES
-        size_bytes = _LENGTH_BYTES + (int.from_bytes(prefix) if is_length_whole else 0)
-        return size_bytes - len(self._partial)
+    def _open(self, message: memoryview) -> bytes:
+        return self._receiving.decrypt(message[_LENGTH_BYTES:])
+
+
+def _message_bytes(start: bytes | bytearray | memoryview) -> int:
+    """Return the size of the message that starts so; while its length is cut, that length."""
+    is_length_whole = len(start) >= _LENGTH_BYTES
+    return _LENGTH_BYTES + (int.from_bytes(start[:_LENGTH_BYTES]) if is_length_whole else 0)
 
 
 def _derive(chaining_key: bytes, secret: bytes) -> tuple[bytes, bytes]:

@@ -12,11 +12,13 @@ from typing import Final
 from ipfs.errors import PeerError, PeerHungUp
 from ipfs.p2p.budget import MemoryBudget
 from ipfs.p2p.limits import NetworkLimits
+from ipfs.p2p.noise import PAYLOAD_BYTES_MAX
 
 INITIAL_WINDOW_BYTES: Final = 256 * 1024
 HEADER_BYTES: Final = 12
-DATA_BYTES_MAX: Final = 65519 - HEADER_BYTES
-"""Our frames fit one Noise message; a peer's may be as large as its window."""
+DATA_BYTES_MAX: Final = 4 * PAYLOAD_BYTES_MAX - HEADER_BYTES
+"""Our frames fill four Noise messages, and fit the window that a stream begins with; a peer's may
+be as large as its window."""
 
 DATA, WINDOW_UPDATE, PING, GO_AWAY = range(4)
 SYN, ACK, FIN, RST = 1, 2, 4, 8
@@ -122,13 +124,12 @@ class YamuxSession:
         """
         _refuse_reset(stream)
         assert not stream.is_write_closed, "our half was closed"
-        size_bytes = min(len(data), stream.send_window_bytes, INITIAL_WINDOW_BYTES)
-        for start in range(0, size_bytes, DATA_BYTES_MAX):
-            chunk = data[start : min(start + DATA_BYTES_MAX, size_bytes)]
-            self._send(DATA, 0, stream.id, len(chunk))
-            self._outgoing.append(chunk)
-        self.outgoing_bytes += size_bytes
-        stream.send_window_bytes -= size_bytes
+        size_bytes = min(len(data), stream.send_window_bytes, DATA_BYTES_MAX)
+        if size_bytes:
+            self._send(DATA, 0, stream.id, size_bytes)
+            self._outgoing.append(data[:size_bytes])
+            self.outgoing_bytes += size_bytes
+            stream.send_window_bytes -= size_bytes
         return size_bytes
 
     def read(self, stream: Substream, bytes_max: int) -> bytes:
@@ -181,16 +182,21 @@ class YamuxSession:
         self._budget = MemoryBudget(self._limits)
         return streams
 
-    def take_outgoing(self, bytes_max: int = DATA_BYTES_MAX + HEADER_BYTES) -> bytes:
-        """Return what is to be sent next, headers and bodies whole; b"" if there is nothing."""
+    def take_outgoing(self, bytes_max: int = PAYLOAD_BYTES_MAX) -> bytes | memoryview:
+        """Return what is to be sent next, wherever that cuts a frame; b"" if there is nothing."""
         parts: list[bytes | memoryview] = []
         room_bytes = bytes_max
-        while self._outgoing and len(self._outgoing[0]) <= room_bytes:
-            parts.append(self._outgoing.popleft())
-            room_bytes -= len(parts[-1])
+        while self._outgoing and room_bytes:
+            part = self._outgoing.popleft()
+            if len(part) > room_bytes:
+                self._outgoing.appendleft(part[room_bytes:])
+                part = part[:room_bytes]
+            parts.append(part)
+            room_bytes -= len(part)
         self.outgoing_bytes -= bytes_max - room_bytes
         self._reply_bytes = min(self._reply_bytes, self.outgoing_bytes)
-        return b"".join(parts)
+        # Most of a large body is sent from where it is.
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def receive(self, *pieces: bytes) -> Arrivals:
         """Take the peer's bytes, however they are cut. Raises `YamuxFault`."""

@@ -5,12 +5,14 @@ import pytest
 from ipfs.errors import PeerHungUp
 from ipfs.p2p.budget import MemoryBudget
 from ipfs.p2p.limits import NetworkLimits
+from ipfs.p2p.noise import PAYLOAD_BYTES_MAX
 from ipfs.p2p.yamux import (
     ACK,
     DATA,
     DATA_BYTES_MAX,
     FIN,
     GO_AWAY,
+    HEADER_BYTES,
     INITIAL_WINDOW_BYTES,
     PING,
     RST,
@@ -85,20 +87,24 @@ def test_data_with_its_own_end_is_read_before_the_end(server: YamuxSession) -> N
 def test_writing_stops_at_the_window_and_goes_on_when_it_is_granted(client: YamuxSession) -> None:
     stream = client.open()
     payload = memoryview(bytes(INITIAL_WINDOW_BYTES + 10))
-    assert client.write(stream, payload) == INITIAL_WINDOW_BYTES
+    assert client.write(stream, payload) == DATA_BYTES_MAX
+    assert client.write(stream, payload[DATA_BYTES_MAX:]) == INITIAL_WINDOW_BYTES - DATA_BYTES_MAX
     assert client.write(stream, payload) == 0
     arrivals = client.receive(frame(WINDOW_UPDATE, ACK, 1, 10))
     assert arrivals.changed == {stream}
     assert client.write(stream, payload[INITIAL_WINDOW_BYTES:]) == 10
 
 
-def test_frames_of_ours_fit_one_noise_message(client: YamuxSession) -> None:
+def test_a_frame_of_ours_fills_four_noise_messages(client: YamuxSession) -> None:
     stream = client.open()
     client.take_outgoing()
-    client.write(stream, memoryview(bytes(DATA_BYTES_MAX + 1)))
-    assert client.take_outgoing() == data(1, bytes(DATA_BYTES_MAX))
-    assert client.take_outgoing() == data(1, b"\0")
-    assert client.take_outgoing() == b""
+    payload = memoryview(bytes(DATA_BYTES_MAX + 1))
+    assert client.write(stream, payload) == DATA_BYTES_MAX
+    assert client.write(stream, payload[DATA_BYTES_MAX:]) == 1
+    pieces = list(iter(client.take_outgoing, b""))
+    assert b"".join(pieces) == data(1, bytes(DATA_BYTES_MAX)) + data(1, b"\0")
+    assert [len(piece) for piece in pieces] == [PAYLOAD_BYTES_MAX] * 4 + [HEADER_BYTES + 1]
+    assert client.outgoing_bytes == 0
 
 
 def test_a_frame_as_large_as_the_window_is_taken_whole(server: YamuxSession) -> None:
