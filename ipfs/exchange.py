@@ -1,5 +1,6 @@
 """Fetch a whole DAG: from the store, then from peers we know, then from providers found."""
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -18,12 +19,19 @@ from ipfs.routing import Routing
 BYTES_UNDER_WAY_MAX: Final = 32 * 1024 * 1024
 """Of blocks that were asked for and are not stored yet, if no leaf is larger than those so far."""
 
+BATCH_BYTES: Final = 8 * 1024 * 1024
+BATCH_SECONDS: Final = 1.0
+"""Blocks that come within so much, or so long, are stored by one fsync."""
+
 BYTES_AT_FIRST: Final = 1024 * 1024
 """What a block is taken to have until the first leaf has come."""
 
 WANTS_MIN: Final = 16
 WANTS_MAX: Final = 128
 """Blocks under way at a time, be they as large or as small as they are."""
+
+ROOM_PARTS: Final = 4
+"""More are asked for when of those that may be under way one part in so many has come."""
 
 
 class BlockFetch(Protocol):
@@ -121,30 +129,62 @@ async def fetch_dag(
     """Bring a DAG into the store, every block checked.
 
     idle_timeout_s:  a peer that owes a block and is silent for so long is asked no more
-    on_progress:     called with the blocks and bytes that are in the store so far
+    on_progress:     called with the blocks and bytes that have come, or were here, so far
 
-    Can be called again after any failure: what is in the store is not fetched again, and of that
-    no leaf is read again. In memory are the blocks under way, the CIDs ahead, and 80 bytes for each
-    block linked to so far.
+    Can be called again after any failure: what has come is stored then, the last second's only
+    where it was not a kill; what is in the store is not fetched again, and of that no leaf is read
+    again. In memory are the blocks under way, the CIDs ahead, and 80 bytes for each block linked
+    to so far.
     Raises `DagUnavailable`; `LimitExceeded` before anything beyond `limits` is stored;
     `MalformedBytes` if a block of the DAG is not what its codec says.
     """
     walk = _Walk(root, limits)
+    batch = _Batch(exchange)
     sought: set[CID] = set()
     with exchange.fetch(peers, idle_timeout_s=idle_timeout_s) as fetch:
-        while walk.is_under_way:
-            missing = await _meet_stored(exchange, walk)
-            if missing or walk.is_exhausted:
-                fetch.want(missing, are_last=walk.is_exhausted)
-            if walk.wanted_count and not walk.has_room:
-                blocks = await _receive(fetch, root, routing, sought)
-                walk.receive(blocks)
-                # What comes next is asked for before these are stored, so that the line is busy.
-                fetch.want(await _meet_stored(exchange, walk), are_last=walk.is_exhausted)
-                await exchange.keep(blocks)
-            if on_progress is not None:
-                on_progress(walk.block_count, walk.size_bytes)
+        try:
+            while walk.is_under_way:
+                missing = await _meet_stored(exchange, walk)
+                if missing or walk.is_exhausted:
+                    fetch.want(missing, are_last=walk.is_exhausted)
+                if walk.wanted_count and not walk.has_room:
+                    blocks = await _receive(fetch, root, routing, sought)
+                    walk.receive(blocks)
+                    # What comes next is asked for before these are stored: the line stays busy.
+                    fetch.want(await _meet_stored(exchange, walk), are_last=walk.is_exhausted)
+                    await batch.add(blocks, are_last=not walk.wanted_count)
+                if on_progress is not None:
+                    on_progress(walk.block_count, walk.size_bytes)
+        finally:
+            await batch.keep()
         return FetchedDag(root, walk.block_count, walk.size_bytes, fetch.dropped)
+
+
+class _Batch:
+    """Blocks that have come and are not stored yet."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._blocks: list[Block] = []
+        self._bytes_count = 0
+        self._due_s = 0.0
+
+    async def add(self, blocks: Iterable[Block], *, are_last: bool) -> None:
+        """Take blocks; store all that there are when it is time, or none is under way behind."""
+        now_s = asyncio.get_running_loop().time()
+        if not self._blocks:
+            self._due_s = now_s + BATCH_SECONDS
+        for block in blocks:
+            self._blocks.append(block)
+            self._bytes_count += len(block.data)
+        if are_last or self._bytes_count >= BATCH_BYTES or now_s >= self._due_s:
+            await self.keep()
+
+    async def keep(self) -> None:
+        """Store what there is."""
+        blocks, self._blocks, self._bytes_count = self._blocks, [], 0
+        if blocks:
+            await self._exchange.keep(blocks)
 
 
 async def _meet_stored(exchange: Exchange, walk: "_Walk") -> list[CID]:
@@ -194,13 +234,19 @@ class _Walk:
 
     @property
     def has_room(self) -> bool:
-        """Whether `take_next` would return any block now."""
-        return bool(self._ahead) and len(self._wanted) < self._wants_max
+        """Whether `take_next` would return any block now: only when several are due at once.
+
+        To ask the store, and a peer, costs much the same for one as for many.
+        """
+        room = self._wants_max - len(self._wanted)
+        return bool(self._ahead) and room >= self._wants_max // ROOM_PARTS
 
     def take_next(self) -> list[CID]:
         """Return blocks to get next, if there is room; blocks that are their own CID are not."""
         taken: list[CID] = []
-        while self.has_room:
+        if not self.has_room:
+            return taken
+        while self._ahead and len(self._wanted) < self._wants_max:
             encoded, depth = self._ahead.pop()
             self._ahead_bytes -= len(encoded)
             cid = CID.decode(encoded)

@@ -13,6 +13,7 @@ from ipfs.cid import CID, Codec, HashCode
 from ipfs.dag_pb import PBLink, PBNode
 from ipfs.errors import LimitExceeded, MalformedBytes, WrongBlock
 from ipfs.exchange import (
+    BATCH_BYTES,
     BYTES_UNDER_WAY_MAX,
     WANTS_MAX,
     WANTS_MIN,
@@ -185,14 +186,16 @@ async def test_leaves_that_are_in_the_store_are_not_read() -> None:
 
 
 class OneByOne:
-    """An exchange that gives block after block, and remembers the most that was asked at a time."""
+    """An exchange that gives block after block, and remembers what was asked and kept at a time."""
 
-    def __init__(self, blocks: Sequence[Block]) -> None:
+    def __init__(self, blocks: Sequence[Block], *, seconds_per_block: float = 0) -> None:
+        self._seconds_per_block = seconds_per_block
         self._blocks = {block.cid: block for block in blocks}
         self._asked: list[CID] = []
         self.dropped: dict[PeerId, str] = {}
         self.most_asked = 0
         self.most_asked_bytes = 0
+        self.kept: list[tuple[Block, ...]] = []
 
     async def load(self, cids: Iterable[CID]) -> list[Block]:
         return []
@@ -201,7 +204,7 @@ class OneByOne:
         return {}
 
     async def keep(self, blocks: Iterable[Block]) -> None:
-        pass
+        self.kept.append(tuple(blocks))
 
     @contextmanager
     def fetch(
@@ -219,6 +222,9 @@ class OneByOne:
         self.most_asked_bytes = max(self.most_asked_bytes, asked_bytes)
 
     async def receive(self) -> list[Block]:
+        has_come = asyncio.Event()
+        asyncio.get_running_loop().call_later(self._seconds_per_block, has_come.set)
+        await has_come.wait()
         return [self._blocks[self._asked.pop(0)]]
 
 
@@ -230,6 +236,27 @@ async def test_what_is_under_way_is_bounded_in_blocks_and_bytes(leaf_bytes: int)
     await fetch_dag(exchange, blocks[-1].cid, limits=limits, idle_timeout_s=1)
     assert WANTS_MIN < exchange.most_asked <= WANTS_MAX
     assert exchange.most_asked_bytes <= BYTES_UNDER_WAY_MAX
+
+
+async def test_blocks_are_stored_many_at_a_time_and_each_once() -> None:
+    blocks = tree(700, fan_out=30, size_bytes=100_000)
+    exchange = OneByOne(blocks)
+    limits = DagLimits(blocks_max=1_000, bytes_max=1 << 30)
+    await fetch_dag(exchange, blocks[-1].cid, limits=limits, idle_timeout_s=1)
+    kept = [block for batch in exchange.kept for block in batch]
+    assert sorted(block.cid for block in kept) == sorted(block.cid for block in blocks)
+    assert all(size_bytes(batch[:-1]) < BATCH_BYTES for batch in exchange.kept)
+    assert len(exchange.kept) < len(blocks) / 10
+
+
+async def test_blocks_that_come_slowly_do_not_wait_long_for_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ipfs.exchange.BATCH_SECONDS", 0.1)
+    blocks = tree(10)
+    exchange = OneByOne(blocks, seconds_per_block=0.05)
+    await fetch_dag(exchange, blocks[-1].cid, limits=ROOMY, idle_timeout_s=1)
+    assert max(map(len, exchange.kept)) <= 3
 
 
 async def test_a_fetch_that_is_cut_off_continues_where_it_was() -> None:
