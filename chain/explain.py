@@ -96,7 +96,8 @@ def _proven(deal: Deal, sector: Sector, policy: Policy, epoch: Epoch) -> Explana
         fee = " (without a fee: its provider said so ahead)" if sector.is_declared else ""
         unproven = (
             f"it stays faulty and unpaid{fee}, missed {len(sector.missed)} times in a row by now; "
-            f"after {periods} it is terminated, refunded and compensated: store it again then"
+            f"after {periods} periods it is terminated, refunded and compensated: store it again "
+            "then"
         )
     if is_open:
         return Explanation(

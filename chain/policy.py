@@ -68,7 +68,8 @@ class Policy(Record):
     """So many of the missed windows a faulty sector answers, the newest, to be well again."""
 
     fault_fee_periods: PositiveInt = 3
-    """What a missed window costs, in periods' price (Filecoin: 3.51 days of reward)."""
+    """What a missed period costs, in periods' price; a part of one, that part (Filecoin: 3.51 days
+    of reward)."""
 
     forgiven_miss_periods: PositiveInt = 30
     """In so many, one first miss a sector is free (FIP-0002), and `declared_faults_max`."""

@@ -200,19 +200,18 @@ def declare_fault(
 def miss_window(draft: Draft, sector: Sector) -> None:
     """Settle a window that nobody answered: unpaid, and a fee unless declared or forgiven.
 
-    Missed for too many windows in a row, the sector is given up.
+    The fee is in proportion to what goes unpaid: windows that others' deals end with, close
+    together, cost no more than one. Missed for too many periods in a row, the sector is given up.
     """
     policy, window_epoch = draft.policy, sector.window_epoch
     assert window_epoch is not None, "only a sector with a window misses one"
     deals = _unsettled(draft.deals_of(sector))
     is_forgiven = not sector.is_declared and _is_forgiven(policy, sector, window_epoch)
-    is_free = sector.is_declared or is_forgiven
-    fee_epochs = 0 if is_free else policy.fault_fee_periods * policy.proving_period_epochs
+    fee_times = 0 if sector.is_declared or is_forgiven else policy.fault_fee_periods
     for deal in deals:
         missed = settlement.refund_until(draft, deal, _settles_until(policy, sector, deal))
-        missed = settlement.compensate(
-            draft, missed, fee_epochs * deal.proposal.price_atto_per_epoch
-        )
+        unpaid_atto = missed.refunded_atto - deal.refunded_atto
+        missed = settlement.compensate(draft, missed, fee_times * unpaid_atto)
         draft.put(missed.evolve(state=DealState.FAULTY, windows_missed=deal.windows_missed + 1))
     faulty = sector.evolve(
         state=SectorState.FAULTY,
@@ -220,10 +219,14 @@ def miss_window(draft: Draft, sector: Sector) -> None:
         forgiven_epoch=window_epoch if is_forgiven else sector.forgiven_epoch,
     )
     longest_epochs = max(deal.proposal.duration_epochs for deal in deals)
-    if len(faulty.missed) > policy.fault_periods_allowed(longest_epochs):
+    if _missed_periods(policy, faulty) > policy.fault_periods_allowed(longest_epochs):
         terminate(draft, faulty)
     else:
         draft.put(_with_next_window(draft, faulty, after_epoch=_last_response(sector)))
+
+
+def _missed_periods(policy: Policy, sector: Sector) -> int:
+    return 1 + (sector.missed[-1] - sector.missed[0]) // policy.proving_period_epochs
 
 
 def _is_forgiven(policy: Policy, sector: Sector, window_epoch: Epoch) -> bool:

@@ -281,6 +281,19 @@ def test_a_sector_is_given_up_by_its_longest_deal_and_what_is_over_stays_over() 
     assert over.ends_as(DealState.COMPLETED)
 
 
+def test_windows_that_others_deals_end_with_make_no_outage_dearer() -> None:
+    world = World()
+    bob = world.provider("bob", atto=100_000)
+    first, *_, long = sealed_together(world, bob, [100, 105, 110, 350])
+    world.passes_until(first.now.proposal.end_epoch - 5, proven_by=bob)
+    before = long.now
+    world.passes(periods=1)
+    assert long.now.windows_missed == 3, "to end the others' deals"
+    assert long.is_now(DealState.FAULTY), "for a period, not for as many as there were windows"
+    unpaid_atto = long.now.refunded_atto - before.refunded_atto
+    assert 0 < long.now.compensation_atto < world.policy.fault_fee_periods * unpaid_atto
+
+
 def test_the_statement_of_an_open_window_does_not_change_when_a_deal_ends() -> None:
     world = World()
     bob = world.provider("bob", atto=100_000)

@@ -30,7 +30,7 @@ class ModelDeal:
 
 @dataclass
 class ModelSector:
-    """One sector: when it is asked next, and how often in a row it did not answer."""
+    """One sector: when it is asked next, and which windows in a row it did not answer."""
 
     deals: list[ModelDeal]
     owner: str
@@ -38,7 +38,7 @@ class ModelSector:
     deposit: int
     deadline: int | None = None
     window: int | None = None
-    misses: int = 0
+    missed: list[int] = field(default_factory=list)
     forgiven: int | None = None
     declared: list[int] = field(default_factory=list)
     is_over: bool = False
@@ -93,7 +93,7 @@ class Model:
         for deal in unsettled(sector):
             deal.state = DealState.ACTIVE
             self.settle(deal, self.reach(sector, deal), is_proven=True)
-        sector.misses = 0
+        sector.missed.clear()
         self.ask_next(sector, sector.window + self.response)
 
     def may_declare(self, sector: ModelSector, window: int, epoch: int) -> bool:
@@ -115,19 +115,20 @@ class Model:
         assert sector.window is not None
         period, opened = self.policy.proving_period_epochs, sector.window
         is_free = opened in sector.declared
-        if not is_free and sector.misses == 0:
+        if not is_free and not sector.missed:
             months = self.policy.forgiven_miss_periods * period
             is_free = sector.forgiven is None or opened - sector.forgiven >= months
             sector.forgiven = opened if is_free else sector.forgiven
-        sector.misses += 1
+        sector.missed.append(opened)
         asked = unsettled(sector)
         for deal in asked:
-            deal.state = DealState.FAULTY
+            deal.state, refunded = DealState.FAULTY, deal.refunded
             self.settle(deal, self.reach(sector, deal), is_proven=False)
-            fee = self.policy.fault_fee_periods * period * deal.proposal.price_atto_per_epoch
+            fee = self.policy.fault_fee_periods * (deal.refunded - refunded)
             self.take(deal, 0 if is_free else fee)
         longest = max(deal.proposal.duration_epochs for deal in asked)
-        if sector.misses > self.policy.fault_periods_allowed(longest):
+        periods = 1 + (opened - sector.missed[0]) // period
+        if periods > self.policy.fault_periods_allowed(longest):
             sector.is_over, sector.window = True, None
             for deal in sector.deals:
                 if deal.state in LIVE:
