@@ -20,7 +20,7 @@ from ipfs.cid import CID, Codec
 from ipfs.errors import MalformedBytes
 from ipfs.file_lock import LockHeld, take
 from ipfs.segments.files import OpenSegments, SegmentWriter, sync_folder
-from ipfs.segments.record import Found, Kind, SegmentFile, scan
+from ipfs.segments.record import Found, Kind, SegmentFile, checksum, scan
 from ipfs.segments.scrub import ScrubReport, SegmentReport, compare
 from ipfs.segments.store import Place, SegmentIndex, every_cid, is_damage, is_full
 
@@ -52,10 +52,10 @@ class DiskBlockstore:
     Others may read beside it, by `DiskReader`.
 
     A put is on the disk when it returns, with one fsync a call: put many blocks at once. Every
-    read is checked against the CID. A segment that is mostly deleted is rewritten, so space comes
-    back with the deletions; a put leaves as much free as that takes (`BlockstoreFull`). Other
-    errors of the disk (`OSError`, `sqlite3.Error`) rise; what was being put then is not
-    acknowledged, and what was acknowledged before stays.
+    read is held against a checksum of what was put, every scrub against the CID. A segment that
+    is mostly deleted is rewritten, so space comes back with the deletions; a put leaves as much
+    free as that takes (`BlockstoreFull`). Other errors of the disk (`OSError`, `sqlite3.Error`)
+    rise; what was being put then is not acknowledged, and what was acknowledged before stays.
 
     Raises `StoreLocked`.
     """
@@ -84,7 +84,7 @@ class DiskBlockstore:
             opened.pop_all()
         self._lock_fd: int | None = lock_fd
         if self._index.was_damaged:
-            log.warning("the index of %s was damaged and is made anew", folder)
+            log.warning("the index of %s can't be trusted and is made anew", folder)
 
     def close(self) -> None:
         """Release the folder; done again, it does nothing."""
@@ -111,7 +111,7 @@ class DiskBlockstore:
             place = self._place(cid)
             reader = self._open_segments.reader(self._segments[place.segment])
         data = reader.read(place.data_at, place.data_bytes)
-        if not cid.matches(data):
+        if not place.holds(cid, data):
             with self._mutex, self._index.transaction():
                 self._index.forget(cid.multihash, place)
             raise BlockCorrupt(cid)
@@ -212,10 +212,11 @@ class DiskBlockstore:
         with self._appending() as writer:
             starts = writer.append((Kind.BLOCK, block.cid, block.data) for block in blocks)
             writer.sync()
-            places = [
-                (block.cid, Place(writer.segment.id, data_at, len(block.data)))
-                for block, data_at in zip(blocks, starts, strict=True)
-            ]
+            places = []
+            for block, data_at in zip(blocks, starts, strict=True):
+                data = block.data
+                place = Place(writer.segment.id, data_at, len(data), checksum(block.cid, data))
+                places.append((block.cid, place))
             with self._mutex, self._index.transaction():
                 self._index.point(places, are_new=are_new)
                 self._index.mark(writer.segment.id, writer.size_bytes)

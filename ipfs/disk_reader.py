@@ -24,7 +24,7 @@ class DiskReader:
 
     To put or delete is refused with an `OSError` (EROFS). What the writer puts is found at once,
     and what it deletes or moves is noticed. No file is kept open, so that space comes back with a
-    deletion. Every read is checked against the CID; what is corrupt counts as such until a writer
+    deletion. Every read is checked; what is corrupt counts as such until a writer
     reads it or scrubs. Safe to use from many threads.
     """
 
@@ -54,8 +54,9 @@ class DiskReader:
         """Return the block. Raises `BlockNotFound`, `BlockCorrupt`."""
         data: bytes | None = None
         for _ in range(_LOOKS_MAX):
-            data = self._read(self._place(cid))
-            if data is not None and cid.matches(data):
+            place = self._place(cid)
+            data = self._read(place)
+            if data is not None and place.holds(cid, data):
                 return Block(cid, data)
             with self._mutex:
                 self._index.refresh()

@@ -20,6 +20,8 @@ from enum import IntEnum
 from pathlib import Path
 from typing import BinaryIO, Final, Self
 
+from cryptography.hazmat.primitives.poly1305 import Poly1305
+
 from ipfs.cid import CID
 from ipfs.errors import MalformedBytes
 
@@ -29,6 +31,17 @@ _CRC: Final = struct.Struct(">I")
 _HEAD_BYTES: Final = _HEAD.size + _CRC.size
 _NAME: Final = re.compile(r"([0-9]{8,})-([0-9a-f]{16})\.segment")
 _SEARCH_BYTES: Final = 1 << 20
+_CHECKSUM_KEY_BYTES: Final = 32
+
+
+def checksum(cid: CID, data: bytes) -> bytes:
+    """Return 16 bytes by which rot in a block's data, or another block's, is noticed (ADR 31).
+
+    Poly1305 (RFC 8439) under the digest: other bytes pass with a probability below 2^-85, unless
+    somebody has chosen them. Some seven times faster than to compute the digest.
+    """
+    key = cid.digest[:_CHECKSUM_KEY_BYTES].ljust(_CHECKSUM_KEY_BYTES, b"\0")
+    return Poly1305.generate_tag(key, data)
 
 
 class Kind(IntEnum):
@@ -78,6 +91,7 @@ class Found:
     data_at: int
     data_bytes: int
     data_matches: bool
+    checksum: bytes
 
     @property
     def end(self) -> int:
@@ -140,4 +154,5 @@ def _read_record(file: BinaryIO, segment: SegmentFile, start: int) -> Found | No
     if len(data) < data_bytes:
         return None
     matches = kind is Kind.TOMBSTONE or cid.matches(data)
-    return Found(kind, cid, start + _HEAD_BYTES + cid_bytes, data_bytes, matches)
+    data_at = start + _HEAD_BYTES + cid_bytes
+    return Found(kind, cid, data_at, data_bytes, matches, checksum(cid, data))

@@ -9,11 +9,12 @@ from ipfs.segments.record import Found, Gap, Kind
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What the index says of one block record; `cid` is None for a dead one."""
+    """What the index says of one block record; `cid` and `checksum` are None for a dead one."""
 
     multihash: bytes
     data_bytes: int
     cid: CID | None
+    checksum: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,4 +90,5 @@ def _is_told(found: Found, entry: Entry | None) -> bool:
         entry is not None
         and (entry.multihash, entry.data_bytes) == (found.cid.multihash, found.data_bytes)
         and entry.cid in {None, found.cid}
+        and (entry.checksum in {None, found.checksum} or not found.data_matches)
     )

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Final
 
 from ipfs.cid import CID
-from ipfs.segments.record import Found, Kind
+from ipfs.segments.record import Found, Kind, checksum
 from ipfs.segments.scrub import Entry
 
 INDEX_NAME: Final = "index.sqlite"
 _SEAL_NAME: Final = "index.sha256"
-_VERSION: Final = 2
+_VERSION: Final = 3
 _PAGE_ROWS: Final = 1000
 
 _SCHEMA: Final = """
@@ -28,7 +28,8 @@ CREATE TABLE IF NOT EXISTS blocks (
     cid BLOB NOT NULL,
     segment INTEGER NOT NULL,
     data_at INTEGER NOT NULL,
-    data_bytes INTEGER NOT NULL
+    data_bytes INTEGER NOT NULL,
+    checksum BLOB NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS blocks_by_segment ON blocks (segment);
 CREATE TABLE IF NOT EXISTS dead (
@@ -54,11 +55,17 @@ _DIE_AT: Final = _DIE + " AND segment = ? AND data_at = ?"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the data of a record is."""
+    """Where the data of a block is, and by which checksum it is still what was put."""
 
     segment: int
     data_at: int
     data_bytes: int
+    checksum: bytes
+
+    def holds(self, cid: CID, data: bytes) -> bool:
+        """Whether `data`, read from here, is the block's."""
+        # If it is the checksum that has rotted, the block still answers for itself.
+        return checksum(cid, data) == self.checksum or cid.matches(data)
 
 
 class _Finder:
@@ -69,7 +76,8 @@ class _Finder:
     def find(self, multihash: bytes) -> Place | None:
         """Return where a block is."""
         row = self._database.execute(
-            "SELECT segment, data_at, data_bytes FROM blocks WHERE multihash = ?", (multihash,)
+            "SELECT segment, data_at, data_bytes, checksum FROM blocks WHERE multihash = ?",
+            (multihash,),
         ).fetchone()
         return None if row is None else Place(*row)
 
@@ -176,7 +184,7 @@ class SegmentIndex(_Finder):
     def live(self, segment: int) -> list[tuple[CID, Place]]:
         """Return the blocks that are in a segment, in its order."""
         rows = self._database.execute(
-            "SELECT cid, segment, data_at, data_bytes FROM blocks WHERE segment = ?"
+            "SELECT cid, segment, data_at, data_bytes, checksum FROM blocks WHERE segment = ?"
             " ORDER BY data_at",
             (segment,),
         )
@@ -192,14 +200,15 @@ class SegmentIndex(_Finder):
     def entries(self, segment: int) -> dict[int, Entry]:
         """Return every block record of a segment, dead ones too, by where its data starts."""
         rows = self._database.execute(
-            "SELECT data_at, multihash, data_bytes, cid FROM blocks WHERE segment = :segment"
+            "SELECT data_at, multihash, data_bytes, cid, checksum FROM blocks"
+            " WHERE segment = :segment"
             " UNION ALL"
-            " SELECT data_at, multihash, data_bytes, NULL FROM dead WHERE segment = :segment",
+            " SELECT data_at, multihash, data_bytes, NULL, NULL FROM dead WHERE segment = :segment",
             {"segment": segment},
         )
         return {
-            data_at: Entry(multihash, data_bytes, None if cid is None else CID.decode(cid))
-            for data_at, multihash, data_bytes, cid in rows
+            data_at: Entry(multihash, data_bytes, None if cid is None else CID.decode(cid), tag)
+            for data_at, multihash, data_bytes, cid, tag in rows
         }
 
     def tombstones(self, segment: int) -> list[bytes]:
@@ -229,12 +238,12 @@ class SegmentIndex(_Finder):
         are_new:  they are nowhere else, so nothing has to die
         """
         rows = [
-            (cid.multihash, cid.encode(), at.segment, at.data_at, at.data_bytes)
+            (cid.multihash, cid.encode(), at.segment, at.data_at, at.data_bytes, at.checksum)
             for cid, at in blocks
         ]
         if not are_new:
             self._database.executemany(_DIE, [(0, row[0]) for row in rows])
-        self._database.executemany("INSERT OR REPLACE INTO blocks VALUES (?, ?, ?, ?, ?)", rows)
+        self._database.executemany("INSERT OR REPLACE INTO blocks VALUES (?, ?, ?, ?, ?, ?)", rows)
 
     def bury(self, multihashes: Sequence[bytes], segment: int) -> None:
         """Note that tombstones for these blocks are in a segment, behind all their records."""
@@ -277,7 +286,7 @@ class SegmentIndex(_Finder):
             "SELECT COALESCE(MAX(tombstone_segment), 0) FROM dead WHERE multihash = ?",
             (multihash,),
         ).fetchone()
-        place = Place(segment, found.data_at, found.data_bytes)
+        place = Place(segment, found.data_at, found.data_bytes, found.checksum)
         is_newest = now is None or (now.segment, now.data_at) < (segment, found.data_at)
         if found.data_matches and is_newest and buried_in <= segment:
             self.point([(found.cid, place)], are_new=now is None)
@@ -317,7 +326,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def is_sealed(folder: Path) -> bool:
-    """Whether the index was closed, and every bit of it is as it was then."""
+    """Whether the index was closed, has these tables, and every bit of it is as it was then."""
     try:
         return (folder / _SEAL_NAME).read_bytes() == _digest(folder / INDEX_NAME)
     except FileNotFoundError:
@@ -346,7 +355,9 @@ def _is_sound(folder: Path) -> bool:
 
 def _digest(path: Path) -> bytes:
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
+        return hashlib.sha256(
+            _SCHEMA.encode() + hashlib.file_digest(file, "sha256").digest()
+        ).digest()
 
 
 def _remove(path: Path) -> None:

@@ -1,5 +1,6 @@
 """Bits that flip on the disk: each is found, none is served, and what can be mended is."""
 
+import hashlib
 import random
 import shutil
 import sqlite3
@@ -7,11 +8,15 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ipfs.block import Block
 from ipfs.blockstore import BlockNotFound
-from ipfs.cid import CID, Codec
+from ipfs.cid import CID, Codec, HashCode
 from ipfs.disk import DiskBlockstore
+from ipfs.disk_reader import DiskReader
+from ipfs.segments.record import checksum
 from ipfs.segments.scrub import ScrubReport
 
 SEGMENT_BYTES = 20_000
@@ -119,6 +124,7 @@ def test_a_thousand_bits_at_once_are_all_found(whole: Path, tmp_path: Path) -> N
         "UPDATE blocks SET segment = segment + 1 WHERE multihash = :multihash",
         "UPDATE blocks SET data_bytes = data_bytes - 1 WHERE multihash = :multihash",
         "UPDATE blocks SET cid = x'00' WHERE multihash = :multihash",
+        "UPDATE blocks SET checksum = zeroblob(16) WHERE multihash = :multihash",
         "DELETE FROM blocks WHERE multihash = :multihash",
         "UPDATE dead SET multihash = x'1234'",
         "UPDATE dead SET data_at = data_at + 1",
@@ -137,6 +143,59 @@ def test_an_index_that_lies_is_made_anew(lie: str, whole: Path, tmp_path: Path) 
         assert not report.damage
         assert read_all(store) == {block.cid for block in LIVE}
         assert not store.scrub().damage
+
+
+def test_a_checksum_that_rotted_costs_no_block(whole: Path, tmp_path: Path) -> None:
+    folder = damaged_copy(whole, tmp_path / "store", [])
+    with DiskBlockstore(folder) as store:
+        with sqlite3.connect(folder / "index.sqlite") as database:
+            database.execute("UPDATE blocks SET checksum = zeroblob(16)")
+        database.close()
+        assert read_all(store) == {block.cid for block in LIVE}
+
+
+def test_an_index_that_was_closed_with_other_tables_is_made_anew(
+    whole: Path, tmp_path: Path
+) -> None:
+    folder = damaged_copy(whole, tmp_path / "store", [])
+    index = folder / "index.sqlite"
+    with sqlite3.connect(index) as database:
+        database.execute("ALTER TABLE blocks DROP COLUMN checksum")
+        database.execute("PRAGMA user_version = 2")
+    database.close()
+    (folder / "index.sha256").write_bytes(hashlib.sha256(index.read_bytes()).digest())
+    with DiskReader(folder) as reader:
+        assert {cid for cid in reader if reader.get(cid)} == {block.cid for block in LIVE}
+
+
+def poly1305(key: bytes, data: bytes) -> bytes:
+    """RFC 8439, 2.5.1, in its own words."""
+    r = int.from_bytes(key[:16], "little") & 0x0FFFFFFC0FFFFFFC0FFFFFFC0FFFFFFF
+    accumulator = 0
+    for start in range(0, len(data), 16):
+        number = int.from_bytes(data[start : start + 16] + b"\1", "little")
+        accumulator = (accumulator + number) * r % (2**130 - 5)
+    return ((accumulator + int.from_bytes(key[16:], "little")) % 2**128).to_bytes(16, "little")
+
+
+@given(data=st.binary(max_size=100), bit=st.integers(min_value=0))
+def test_a_checksum_is_poly1305_under_the_digest_and_changes_with_any_bit(
+    data: bytes, bit: int
+) -> None:
+    cid = CID.of(Codec.RAW, data)
+    assert checksum(cid, data) == poly1305(cid.digest, data)
+    if data:
+        rotten = bytearray(data)
+        rotten[bit % len(data)] ^= 1 << bit % 8
+        assert checksum(cid, bytes(rotten)) != checksum(cid, data)
+
+
+@pytest.mark.parametrize("digest_bytes", [20, 64])
+def test_a_checksum_needs_no_digest_of_32_bytes(digest_bytes: int) -> None:
+    code = {20: HashCode.SHA1, 64: HashCode.SHA2_512}[digest_bytes]
+    cid = CID.of(Codec.RAW, b"data", hash_code=code)
+    assert len(cid.digest) == digest_bytes
+    assert checksum(cid, b"data") == poly1305(cid.digest[:32].ljust(32, b"\0"), b"data")
 
 
 def test_an_index_torn_apart_while_it_is_open_is_made_anew(whole: Path, tmp_path: Path) -> None:
