@@ -104,7 +104,7 @@ class Mempool:
         self._pending[signed.id] = pending
 
     def next_block(self) -> tuple[Pending, ...]:
-        """Return what the next block takes: urgent ones, and the oldest of the rest.
+        """Return what the next block takes: urgent ones, and of the rest what has least before it.
 
         A sender's messages before its proof go with it, for nonces leave no gap; a proof behind
         too many of them waits with them.
@@ -118,12 +118,18 @@ class Mempool:
             elif company[message.sender] <= COMPANY_ITEMS_MAX:
                 last_proof[message.sender] = message.nonce
         urgent: list[Pending] = []
-        rest: list[Pending] = []
+        rest: list[tuple[int, Pending]] = []
+        waiting: Counter[Address] = Counter()
         for pending in self:
             message = pending.signed.message
-            is_first = message.nonce <= last_proof.get(message.sender, -1)
-            (urgent if is_first else rest).append(pending)
-        return (*urgent, *rest[: _count_that_fits(rest)])
+            if message.nonce <= last_proof.get(message.sender, -1):
+                urgent.append(pending)
+            else:
+                waiting[message.sender] += pending.item_count
+                rest.append((waiting[message.sender], pending))
+        # So a sender with much to say holds up itself.
+        rest.sort(key=lambda queued: queued[0])
+        return (*urgent, *_that_fit([pending for _, pending in rest]))
 
     def settle(self, nonces: dict[Address, int], *, epoch: Epoch) -> tuple[SignedMessage, ...]:
         """Forget what is in a block now, and what can't come into any; return the latter.
@@ -148,7 +154,8 @@ class Mempool:
         return (pending for pending in self if pending.signed.message.sender == sender)
 
 
-def _count_that_fits(messages: Sequence[Pending]) -> int:
-    """Return how many of the first messages a block takes; one at least, if there is one."""
+def _that_fit(messages: Sequence[Pending]) -> Sequence[Pending]:
+    """Return the first messages, as many as a block takes; one at least, if there is one."""
     totals = accumulate(pending.item_count for pending in messages)
-    return max(1, sum(1 for _ in takewhile(lambda total: total <= BLOCK_ITEMS_MAX, totals)))
+    count = sum(1 for _ in takewhile(lambda total: total <= BLOCK_ITEMS_MAX, totals))
+    return messages[: max(1, count)]

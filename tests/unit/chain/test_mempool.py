@@ -106,6 +106,21 @@ def test_a_block_takes_so_many_items_or_one_message_that_has_more(
     assert blocks == [[2, 3], [9], [5], [1]]
 
 
+def test_a_sender_with_much_to_say_holds_up_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mempool, "BLOCK_ITEMS_MAX", 8)
+    pool = Mempool()
+    for nonce in range(3):
+        pool.add(pending("alice", nonce, item_count=9), account_nonce=0)
+    for nonce in range(2):
+        pool.add(pending("bob", nonce), account_nonce=0)
+        pool.add(pending("carol", nonce, item_count=3), account_nonce=0)
+    block = pool.next_block()
+    assert nonces_of(block, ADDRESS["bob"]) == [0, 1]
+    assert nonces_of(block, ADDRESS["carol"]) == [0, 1]
+    pool.settle({ADDRESS["alice"]: 0, ADDRESS["bob"]: 2, ADDRESS["carol"]: 2}, epoch=Epoch(1))
+    assert nonces_of(pool.next_block(), ADDRESS["alice"]) == [0]
+
+
 def test_a_proof_brings_little_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mempool, "BLOCK_ITEMS_MAX", 1)
     monkeypatch.setattr(mempool, "COMPANY_ITEMS_MAX", 3)
