@@ -1,5 +1,6 @@
-BORDERS = cid-bytes dag-cbor dag-json dag-pb unixfs car car-v2 ipns bitswap kad kad-response \
-	identify multiaddr public-key multistream noise noise-message yamux deal deal-request
+BORDERS = cid-bytes cid-text dag-cbor dag-json dag-pb unixfs car car-v2 ipns bitswap kad kad-response \
+	identify multiaddr multiaddr-text peer-id-text public-key multistream noise noise-message yamux \
+	deal deal-request
 BORDER ?= $(BORDERS)
 SECONDS ?= 600
 

@@ -26,7 +26,7 @@ from ipfs.p2p.limits import DEFAULT_LIMITS
 from ipfs.p2p.multiaddr import Multiaddr
 from ipfs.p2p.multistream import Dialer, Listener, encode_line
 from ipfs.p2p.noise import NoiseHandshake, XXHandshake
-from ipfs.p2p.peer_id import BadSignature, Identity, PublicKey
+from ipfs.p2p.peer_id import BadSignature, Identity, PeerId, PublicKey
 from ipfs.p2p.yamux import YamuxSession
 from ipfs.plan import run
 from ipfs.unixfs.importer import import_file
@@ -67,6 +67,17 @@ class Border:
         if self.frame_bytes_max is None:
             return iter((data,))
         return FrameReader(frame_bytes_max=self.frame_bytes_max).feed(data)
+
+
+def read_text(parse: Callable[[str], object]) -> Callable[[bytes], object]:
+    """Return a reader of text as the command line gives it, with what is no UTF-8 in it."""
+
+    def read(data: bytes) -> object:
+        value = parse(data.decode(errors="surrogateescape"))
+        assert parse(str(value)) == value, "its own text is read as something else"
+        return value
+
+    return read
 
 
 def read_unixfs(data: bytes) -> object:
@@ -163,6 +174,7 @@ def _car(version: int) -> bytes:
 
 BORDERS: Final[Mapping[str, Border]] = {
     "cid-bytes": Border(CID.decode, _LEAF.cid.encode(), CID.encode),
+    "cid-text": Border(read_text(CID.parse), str(_LEAF.cid).encode()),
     "dag-cbor": Border(
         dag_cbor.decode,
         dag_cbor.encode({"a": [1, -1, 0.5, None, True, b"b", _LEAF.cid]}),
@@ -217,6 +229,10 @@ BORDERS: Final[Mapping[str, Border]] = {
     "multiaddr": Border(
         Multiaddr.parse_bytes, _ADDRESS.with_peer_id(IDENTITY.peer_id).encode(), Multiaddr.encode
     ),
+    "multiaddr-text": Border(
+        read_text(Multiaddr.parse), str(_ADDRESS.with_peer_id(IDENTITY.peer_id)).encode()
+    ),
+    "peer-id-text": Border(read_text(PeerId.parse), IDENTITY.peer_id.to_cid_text().encode()),
     "public-key": Border(read_public_key, IDENTITY.public_key.encode()),
     "multistream": Border(
         read_multistream, encode_line("/multistream/1.0.0") + encode_line("/ipfs/ping/1.0.0")
