@@ -22,7 +22,10 @@ class LedgerUnreachable(Exception):
     code = "ledger-unreachable"
 
     def __init__(self, url: str, reason: str) -> None:
-        super().__init__(f"the ledger at {url} does not answer ({reason}); is it running?")
+        super().__init__(
+            f"the ledger at {url} does not answer ({reason}): is it running "
+            "(holdfast ledger serve), or elsewhere (--ledger)?"
+        )
         self.url = url
         self.reason = reason
 

@@ -248,7 +248,7 @@ class _Patience:
     async def wait(self, error: LedgerUnreachable) -> None:
         """Wait before the next attempt."""
         if self._seconds == RETRY_SECONDS_MIN:
-            log.warning("%s; trying again until it does", error)
+            log.warning("%s Trying again until it answers.", error)
         await asyncio.sleep(self._seconds)
         self._seconds = min(self._seconds * 2, RETRY_SECONDS_MAX)
 

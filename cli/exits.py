@@ -11,7 +11,7 @@ NOT_ALLOWED: Final = 5
 INSUFFICIENT_FUNDS: Final = 6
 NETWORK: Final = 7
 VERIFICATION_FAILED: Final = 8
-NO_WALLET: Final = 10
+NO_KEYS: Final = 10
 LOCKED: Final = 11
 INTERRUPTED: Final = 130
 NOBODY_READS: Final = 141
@@ -20,7 +20,7 @@ TERMINATED: Final = 143
 
 HELP: Final = (
     "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 4 not found, 5 not allowed, "
-    "6 not enough money, 7 network (try again), 8 verification failed, 10 no wallet, "
+    "6 not enough money, 7 network (try again), 8 verification failed, 10 no wallet or provider, "
     "11 folder in use, 130 interrupted, 141 nobody reads the output, 143 terminated."
 )
 
@@ -54,7 +54,8 @@ _BY_CODE: Final[Mapping[str, int]] = {
     "block-corrupt": VERIFICATION_FAILED,
     "pinned-dag-broken": VERIFICATION_FAILED,
     "pins-damaged": VERIFICATION_FAILED,
-    "wallet-missing": NO_WALLET,
+    "wallet-missing": NO_KEYS,
+    "provider-missing": NO_KEYS,
     "folder-locked": LOCKED,
     "store-locked": LOCKED,
 }

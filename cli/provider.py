@@ -143,7 +143,7 @@ def status(home: HomeOption = None, as_json: JsonFlag = False) -> None:
         from ipfs.http import http_client
         from provider.status import ProviderStatus
 
-        where = Home.find(home).folder("provider") / API_URL_NAME
+        where = _folder(home) / API_URL_NAME
         url = where.read_text() if where.exists() else ""
         try:
             async with http_client(timeout=10) as http:
@@ -200,13 +200,12 @@ def scrub(
     async def work(out: Output) -> None:
         from provider.disk import SectorDisk
 
-        where = Home.find(home)
         bytes_per_second = (
-            parse_bytes(rate) if rate else _settings(where, None).scrub_bytes_per_second
+            parse_bytes(rate) if rate else _settings(Home.find(home), None).scrub_bytes_per_second
         )
         if bytes_per_second == 0:
             raise Unreadable("at no bytes a second it would never end; write --rate 50MB")
-        disk = SectorDisk(where.folder("provider"))
+        disk = SectorDisk(_folder(home))
         damaged, read_bytes, numbers = [], 0, disk.sealed()
         with progress(as_json) as bars:
             total_bytes = sum(map(disk.scrub_bytes, numbers))
@@ -262,11 +261,10 @@ def unseal(
         from provider.store import ProviderStore
         from provider.unsealing import cost_of, find_piece, unseal_piece
 
-        wanted, folder = parse_cid(cid), Home.find(home).folder("provider")
+        wanted, folder = parse_cid(cid), _folder(home)
         target = out_path or Path(f"{wanted}.car")
         database = folder / "provider.sqlite"
-        if not database.exists():
-            raise FileNotFoundError(database)
+        database.stat()  # Opening it would make it.
         with closing(ProviderStore(f"sqlite:///{database}")) as store:
             piece = await find_piece(store, wanted)
         cost = cost_of(piece)
@@ -334,6 +332,15 @@ class ProviderStopped(Exception):
 
 def _counted(kinds: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {spoken(kind)}" for kind, count in kinds.items()) or "none"
+
+
+def _folder(home: Path | None) -> Path:
+    """Return where the provider keeps its data. Raises `ProviderMissing`."""
+    from provider.keys import require_provider
+
+    folder = Home.find(home).folder("provider")
+    require_provider(folder)
+    return folder
 
 
 def _settings(where: Home, ledger_url: str | None) -> "ProviderConfig":

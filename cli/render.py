@@ -179,7 +179,13 @@ async def _stoppable(work: Coroutine[Any, Any, T]) -> T:
 def set_verbosity(verbosity: int) -> None:
     """Log to stderr: warnings, with -v what is done, with -vv all detail."""
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbosity, 2)]
-    logging.basicConfig(stream=sys.stderr, level=level, format="%(asctime)s %(name)s: %(message)s")
+    source = "%(name)s: " if verbosity else ""
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=level,
+        format=f"%(asctime)s {source}%(message)s",
+        datefmt="%Y-%m-%d %H:%M:%S",
+    )
     # Its INFO is a line a request, which says nothing that ours does not.
     logging.getLogger("httpx").setLevel(max(level, logging.WARNING))
 

@@ -102,13 +102,14 @@ async def run_provider(
 
     on_ready:  called once, when clients are answered and the network was told of us
 
-    Waits while the ledger is down. Raises `FolderLocked`, `KeyMissing`, `KeyFileOpen`,
-    `LedgerForeign`, `OwnerUnfunded`, `SealingNeedsMemory`; `OSError` if an address is taken.
+    Waits while the ledger is down. Raises `FolderLocked`, `ProviderMissing`, `KeyLost`,
+    `KeyFileOpen`, `LedgerForeign`, `OwnerUnfunded`, `SealingNeedsMemory`; `OSError` if an address
+    is taken.
     """
     if not __debug__:
         raise RuntimeError("holdfast does not run under -O: its asserts guard money")
+    keys = load_keys(folder)
     with locked(folder):
-        keys = load_keys(folder)
         async with RemoteLedger(config.ledger_url) as ledger:
             genesis = await _genesis_of(ledger, config)
             clients = DealClients()

@@ -13,13 +13,23 @@ WORKER_NAME: Final = "worker.key"
 PEER_NAME: Final = "peer.key"
 
 
-class KeyMissing(Exception):
-    """A key file is not there, or holds no key: the folder was not made by `init`, or lost it."""
+class ProviderMissing(Exception):
+    """There are no keys where a provider's should be."""
 
-    code = "key-missing"
+    code = "provider-missing"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(f"no provider in {folder}; make one: holdfast provider init")
+        self.folder = folder
+
+
+class KeyLost(Exception):
+    """One of a provider's keys is not there any more, or cut short."""
+
+    code = "key-lost"
 
     def __init__(self, path: Path) -> None:
-        super().__init__(f"{path} holds no key; `holdfast provider init` makes a provider's keys")
+        super().__init__(f"{path} holds no key; restore it from your copy")
         self.path = path
 
 
@@ -46,7 +56,7 @@ class ProviderKeys:
 
 def create_keys(folder: Path) -> ProviderKeys:
     """Make a provider's keys. Raises `ProviderExists`."""
-    if any((folder / name).exists() for name in (OWNER_NAME, WORKER_NAME, PEER_NAME)):
+    if _has_keys(folder):
         raise ProviderExists(folder)
     keys = ProviderKeys(SigningKey.generate(), SigningKey.generate(), Identity.generate())
     write_secret(folder / OWNER_NAME, keys.owner.seed)
@@ -56,7 +66,8 @@ def create_keys(folder: Path) -> ProviderKeys:
 
 
 def load_keys(folder: Path) -> ProviderKeys:
-    """Return the folder's keys. Raises `KeyMissing`, `KeyFileOpen`."""
+    """Return the folder's keys. Raises `ProviderMissing`, `KeyLost`, `KeyFileOpen`."""
+    require_provider(folder)
     return ProviderKeys(
         SigningKey(_seed(folder / OWNER_NAME)),
         SigningKey(_seed(folder / WORKER_NAME)),
@@ -64,8 +75,18 @@ def load_keys(folder: Path) -> ProviderKeys:
     )
 
 
+def require_provider(folder: Path) -> None:
+    """Check that a folder is a provider's. Raises `ProviderMissing`."""
+    if not _has_keys(folder):
+        raise ProviderMissing(folder)
+
+
+def _has_keys(folder: Path) -> bool:
+    return any((folder / name).exists() for name in (OWNER_NAME, WORKER_NAME, PEER_NAME))
+
+
 def _seed(path: Path) -> bytes:
     seed = read_secret(path)
     if seed is None or len(seed) != KEY_BYTES:
-        raise KeyMissing(path)
+        raise KeyLost(path)
     return seed

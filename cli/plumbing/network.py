@@ -28,13 +28,12 @@ def id_(home: HomeOption = None, as_json: JsonFlag = False) -> None:
         from client.plumbing.session import open_keys
         from ipfs.p2p.swarm import AGENT_VERSION
 
-        folder, config = client_settings(home, None)
+        folder, _ = client_settings(home, None)
         peer_id = open_keys(folder).find(SELF).peer_id
         out.result(
-            f"{peer_id}\n{AGENT_VERSION}, listens on {', '.join(config.listen) or 'nothing'}",
+            f"{peer_id}\n{AGENT_VERSION}, listens while `holdfast ipfs provide` runs",
             peer_id=str(peer_id),
             agent=AGENT_VERSION,
-            listen=config.listen,
         )
 
     finish(as_json, work)

@@ -176,6 +176,15 @@ def test_without_a_wallet_the_command_that_makes_one_is_named(market: Market) ->
     assert "holdfast wallet new" in done.objects[-1]["detail"]
 
 
+def test_without_a_provider_the_command_that_makes_one_is_named(tmp_path: Path) -> None:
+    user = User(tmp_path)
+    for command in (("run",), ("status",), ("scrub",), ("unseal", NOBODY_HAS)):
+        done = user.says("provider", *command)
+        assert (done.exit_code, done.error_code) == (10, "provider-missing")
+        assert "holdfast provider init" in done.objects[-1]["detail"]
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_folder_has_one_process(market: Market) -> None:
     second = market.provider.says("provider", "run")
     assert (second.exit_code, second.error_code) == (11, "folder-locked")
@@ -216,7 +225,7 @@ def test_a_ledger_that_is_down_is_said_so(tmp_path: Path) -> None:
     user.says("wallet", "new").result  # noqa: B018
     done = user.says("wallet", "balance")
     assert (done.exit_code, done.error_code) == (7, "ledger-unreachable")
-    assert "is it running?" in done.objects[-1]["detail"]
+    assert "holdfast ledger serve" in done.objects[-1]["detail"]
 
 
 def test_a_supervisors_sigterm_ends_processes_in_order(tmp_path: Path) -> None:

@@ -32,6 +32,18 @@ def test_a_server_that_was_interrupted_promises_nothing(tmp_path: Path) -> None:
         assert read_until(gateway.stderr, "\n") == "interrupted\n"
 
 
+def test_a_provider_waits_for_its_ledger_and_says_what_to_run(tmp_path: Path) -> None:
+    user = User(tmp_path, NO_LEDGER)
+    user.says("provider", "init").result  # noqa: B018 - asserts that it was done
+    with user.talks("provider", "run") as provider:
+        told = read_until(provider.stderr, "\n")
+        assert NO_LEDGER in told
+        assert "holdfast ledger serve" in told
+        provider.send_signal(signal.SIGINT)
+        assert provider.wait(STOP_SECONDS) == 130
+        assert read_until(provider.stderr, "\n") == "interrupted\n"
+
+
 def test_a_process_that_must_not_outlive_its_parent_ends_in_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,7 +19,7 @@ from provider.api import create_app
 from provider.config import ProviderConfig
 from provider.daemon import DealClients, run_provider, upload_limit
 from provider.enrolment import OwnerUnfunded
-from provider.keys import KeyMissing, ProviderExists, create_keys, load_keys
+from provider.keys import KeyLost, ProviderExists, ProviderMissing, create_keys, load_keys
 from tests.support.provider_town import client_of, town
 
 
@@ -89,7 +89,7 @@ def cut_short(folder: Path) -> None:
 def test_a_lost_key_is_said_not_replaced(tmp_path: Path, damage: Callable[[Path], Any]) -> None:
     create_keys(tmp_path)
     damage(tmp_path)
-    with pytest.raises(KeyMissing):
+    with pytest.raises(KeyLost):
         load_keys(tmp_path)
 
 
@@ -100,7 +100,7 @@ async def test_a_second_daemon_on_the_same_folder_is_refused(tmp_path: Path) -> 
 
 
 async def test_a_folder_without_keys_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(KeyMissing):
+    with pytest.raises(ProviderMissing):
         await run_provider(tmp_path, ProviderConfig(), on_ready=lambda _: None)
 
 
