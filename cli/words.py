@@ -148,6 +148,11 @@ def format_bytes(count: int) -> str:
     return f"{size:.1f} {units[-1]}"
 
 
+def format_count(count: int, noun: str) -> str:
+    """Return how many there are of a thing: `1 block`, `5 blocks`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def format_epochs(count: int, *, epoch_seconds: int) -> str:
     """Return a number of epochs as people reckon time."""
     seconds = count * epoch_seconds

@@ -8,7 +8,7 @@ from cli import exits
 from cli.plumbing.words import CidArgument, OfflineOption, PeerOption, parse_peers
 from cli.render import HomeOption, JsonFlag, LedgerOption, Output, finish, table
 from cli.settings import client_settings
-from cli.words import format_bytes, parse_cid
+from cli.words import format_bytes, format_count, parse_cid
 
 pin = typer.Typer(help="Reasons to keep DAGs.", no_args_is_help=True)
 
@@ -121,8 +121,9 @@ def gc(
         folder, _ = client_settings(home, None)
         with open_repository(folder) as repository:
             done = await asyncio.to_thread(lambda: repository.collect(epoch=epoch))
+        removed = format_count(done.removed_count, "block")
         out.result(
-            f"removed {done.removed_count} blocks, {format_bytes(done.freed_bytes)}",
+            f"removed {removed}, {format_bytes(done.freed_bytes)}",
             removed=done.removed_count,
             freed_bytes=done.freed_bytes,
         )
@@ -144,11 +145,12 @@ def scrub(home: HomeOption = None, as_json: JsonFlag = False) -> None:
         folder, _ = client_settings(home, None)
         with open_disk(folder) as disk:
             report = await asyncio.to_thread(disk.scrub)
-        text = f"{report.block_count} blocks, {format_bytes(report.read_bytes)}: "
+        text = f"{format_count(report.block_count, 'block')} in {format_bytes(report.read_bytes)}: "
         if report.is_clean:
             text += "every bit is as it was written"
         else:
-            text += f"{len(report.damage)} places were damaged, {len(report.lost)} blocks are lost"
+            text += format_count(len(report.damage), "damaged place")
+            text += f", {format_count(len(report.lost), 'block')} lost"
             text += "; the index was wrong and is made anew" if report.index_was_wrong else ""
             text += "".join(f"\nlost {cid}" for cid in report.lost)
         out.result(

@@ -18,7 +18,7 @@ from cli.plumbing.words import (
 )
 from cli.render import HomeOption, JsonFlag, LedgerOption, Output, finish, table
 from cli.settings import client_settings
-from cli.words import Unreadable, format_bytes
+from cli.words import Unreadable, format_bytes, format_count
 
 if TYPE_CHECKING:
     from client.plumbing.session import Source
@@ -133,7 +133,7 @@ def stat(
             found = await asyncio.to_thread(stat_dag, cid, source.blocks)
         content = "" if found.content_bytes is None else f" of {format_bytes(found.content_bytes)}"
         out.result(
-            f"{cid}: {found.kind}{content}, {found.block_count} blocks, "
+            f"{cid}: {found.kind}{content}, {format_count(found.block_count, 'block')}, "
             f"{format_bytes(found.size_bytes)}",
             cid=cid,
             kind=found.kind,

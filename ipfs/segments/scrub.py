@@ -16,6 +16,11 @@ class Entry:
     cid: CID | None
     checksum: bytes | None
 
+    @property
+    def is_dead(self) -> bool:
+        """Whether the block is deleted, or written anew elsewhere."""
+        return self.cid is None
+
 
 @dataclass(frozen=True, slots=True)
 class Damage:
@@ -28,7 +33,7 @@ class Damage:
 
 @dataclass(frozen=True, slots=True)
 class SegmentReport:
-    """What reading one segment as a whole came to."""
+    """What reading one segment as a whole came to; dead blocks are read, but not counted."""
 
     read_bytes: int
     block_count: int
@@ -40,6 +45,7 @@ class SegmentReport:
 class ScrubReport:
     """What reading all segments came to.
 
+    block_count:      those that are stored; what is dead was read with them
     damage:           what was not as it was written; those segments have been rewritten without it
     lost:             blocks that had to be given up; fetch or put them again
     index_was_wrong:  the index, now or when the store was opened; it has been made anew
@@ -76,8 +82,9 @@ def compare(
             for data_at in [at for at in unmet if each.start <= at < each.end]:
                 del unmet[data_at]
         elif each.kind is Kind.BLOCK:
-            block_count += 1
-            agrees &= _is_told(each, unmet.pop(each.data_at, None))
+            entry = unmet.pop(each.data_at, None)
+            block_count += entry is None or not entry.is_dead
+            agrees &= _is_told(each, entry)
             if not each.data_matches:
                 damage.append(Damage(segment, each.data_at, each.end))
     return SegmentReport(

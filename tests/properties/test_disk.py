@@ -64,6 +64,7 @@ class Histories(RuleBasedStateMachine):
     def scrub(self) -> None:
         report = self.store.scrub()
         assert not report.lost
+        assert report.block_count == len(list(self.model))
         assert not report.index_was_wrong
 
     @invariant()

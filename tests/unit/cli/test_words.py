@@ -13,6 +13,7 @@ from cli.exits import said
 from cli.words import (
     Unreadable,
     format_bytes,
+    format_count,
     parse_address,
     parse_bytes,
     parse_cid,
@@ -97,6 +98,14 @@ def test_a_strangers_text_cannot_steer_the_terminal(text: str) -> None:
 @given(st.integers(0, 1 << 60))
 def test_a_shown_size_is_short(count: int) -> None:
     assert len(format_bytes(count)) <= 13
+
+
+def test_one_is_no_plural() -> None:
+    assert [format_count(count, "block") for count in (0, 1, 2)] == [
+        "0 blocks",
+        "1 block",
+        "2 blocks",
+    ]
 
 
 def test_times_are_seconds() -> None:
