@@ -53,6 +53,9 @@ class Blockstore(Protocol):
     def get(self, cid: CID) -> Block:
         """Return the block. Raises `BlockNotFound`."""
 
+    def get_at_once(self, cid: CID) -> Block | None:
+        """Return the block if that waits for nothing; None says not whether it is here."""
+
     def has(self, cid: CID) -> bool:
         """Whether the block is here."""
 
@@ -81,6 +84,10 @@ class MemoryBlockstore:
             return Block(cid, self._blocks[cid.multihash].data)
         except KeyError:
             raise BlockNotFound(cid) from None
+
+    def get_at_once(self, cid: CID) -> Block | None:
+        """Return the block, or None."""
+        return self.get(cid) if self.has(cid) else None
 
     def has(self, cid: CID) -> bool:
         """Whether the block is here."""

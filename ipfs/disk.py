@@ -117,6 +117,20 @@ class DiskBlockstore:
             raise BlockCorrupt(cid)
         return Block(cid, data)
 
+    def get_at_once(self, cid: CID) -> Block | None:
+        """Return the block if it is in the page cache and nobody changes the index just now."""
+        if not self._mutex.acquire(blocking=False):
+            return None
+        try:
+            place = self._index.find(cid.multihash)
+            if place is None:
+                return None
+            reader = self._open_segments.reader(self._segments[place.segment])
+        finally:
+            self._mutex.release()
+        data = reader.read_at_once(place.data_at, place.data_bytes)
+        return Block(cid, data) if data is not None and place.holds(cid, data) else None
+
     def has(self, cid: CID) -> bool:
         """Whether the block is here."""
         with self._mutex:

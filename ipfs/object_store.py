@@ -75,6 +75,9 @@ class ObjectBlockstore:
             raise BlockCorrupt(cid)
         return Block(cid, data)
 
+    def get_at_once(self, cid: CID) -> None:
+        """Return None: every read waits for the network."""
+
     def has(self, cid: CID) -> bool:
         """Whether the block is here."""
         try:

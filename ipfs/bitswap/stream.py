@@ -23,8 +23,9 @@ from ipfs.bitswap.engine import Engine
 from ipfs.bitswap.messages import PROTOCOL_IDS, Message, Want
 from ipfs.bitswap.sender import Upload, UploadLimit, say_words, send_blocks
 from ipfs.bitswap.session import BlockUnavailable, Session
+from ipfs.bitswap.stored import Stored
 from ipfs.block import Block
-from ipfs.blockstore import BlockNotFound, Blockstore
+from ipfs.blockstore import Blockstore
 from ipfs.cid import CID
 from ipfs.errors import LimitExceeded, PeerError, PeerHungUp, WrongBlock
 from ipfs.host import Host, NetworkError, PeerAddress, PeerUnreachable, Stream
@@ -50,7 +51,7 @@ class Bitswap:
         unfinished_bytes_max: int = UNFINISHED_BYTES_MAX,
     ) -> None:
         self._host = host
-        self._store = store
+        self._stored = Stored(store)
         self._unfinished_bytes_max = unfinished_bytes_max
         self._unfinished_bytes = 0
         self._engine = Engine()
@@ -103,17 +104,17 @@ class Bitswap:
 
     async def load(self, cids: Iterable[CID]) -> list[Block]:
         """Return those of the blocks that the store has."""
-        return await asyncio.to_thread(_load, self._store, tuple(cids))
+        return await self._stored.load(cids)
 
     async def sizes_bytes(self, cids: Iterable[CID]) -> dict[CID, int]:
         """Return the sizes of those of the blocks that the store has; they are not read."""
-        sizes = await asyncio.to_thread(_sizes_bytes, self._store, tuple(cids))
+        sizes = await self._stored.sizes_bytes(cids)
         return {cid: size for cid, size in sizes.items() if size is not None}
 
     async def keep(self, blocks: Iterable[Block]) -> None:
         """Store the blocks; when this returns they are durable. Peers that want them get them."""
         kept = tuple(blocks)
-        await asyncio.to_thread(self._store.put, kept)
+        await self._stored.put(kept)
         self._tell({block.cid: len(block.data) for block in kept})
 
     async def offer(self, cids: Iterable[CID]) -> None:
@@ -246,7 +247,7 @@ class Bitswap:
                 fetch.lose(link.peer_id, WrongBlock.code)
             fetch.hear(link.peer_id, message)
         if cids := self._engine.receive(link.peer_id, message):
-            sizes = await asyncio.to_thread(_sizes_bytes, self._store, cids)
+            sizes = await self._stored.sizes_bytes(cids)
             self._engine.locate(link.peer_id, sizes)
             self._wake(link)
         entry_count = len(message.wants) + len(message.presences)
@@ -374,24 +375,6 @@ class Fetch:
     def _flush(self) -> None:
         for peer_id, want in self._session.take_requests():
             self._bitswap.ask(peer_id, want, self)
-
-
-def _load(store: Blockstore, cids: Iterable[CID]) -> list[Block]:
-    blocks = []
-    for cid in cids:
-        with contextlib.suppress(BlockNotFound):
-            blocks.append(store.get(cid))
-    return blocks
-
-
-def _sizes_bytes(store: Blockstore, cids: Iterable[CID]) -> dict[CID, int | None]:
-    sizes: dict[CID, int | None] = {}
-    for cid in cids:
-        try:
-            sizes[cid] = store.size_bytes(cid)
-        except BlockNotFound:
-            sizes[cid] = None
-    return sizes
 
 
 def _now_s() -> float:

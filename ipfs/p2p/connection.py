@@ -19,8 +19,8 @@ from ipfs.p2p.yamux import (
     YamuxSession,
 )
 
-READ_BYTES: Final = 256 * 1024
-"""Of a connection, read at once: less costs more wake-ups. Only what a burst fills is resident."""
+READ_BYTES: Final = 1024 * 1024
+"""Read from a socket at once: less costs more wake-ups."""
 
 
 class ConnectionOwner(Protocol):
@@ -48,6 +48,8 @@ class Connection(asyncio.BufferedProtocol):
     `wait_upgraded` returns once the peer is proven; every later fault of the peer ends the
     connection and resets its streams. Nothing here waits for a reader: Yamux windows bound
     what may come. A bug of ours in what asyncio calls is logged by asyncio, and ends it too.
+    buffer:  what the socket is read into, of `READ_BYTES`; all connections of a loop may share it,
+             as what is read is taken before any other socket is
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Connection(asyncio.BufferedProtocol):
         owner: ConnectionOwner,
         limits: NetworkLimits,
         budget: MemoryBudget,
+        buffer: memoryview,
         is_initiator: bool,
         expected_peer: PeerId | None = None,
     ) -> None:
@@ -81,7 +84,7 @@ class Connection(asyncio.BufferedProtocol):
         self._is_leaving = False
         self._is_sign_of_life_due = False
         self._deadline: asyncio.TimerHandle | None = None
-        self._buffer = memoryview(bytearray(READ_BYTES))
+        self._buffer = buffer
 
     @property
     def peer_id(self) -> PeerId:

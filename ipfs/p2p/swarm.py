@@ -19,7 +19,7 @@ from ipfs.host import (
     StreamHandler,
 )
 from ipfs.p2p.budget import MemoryBudget, keep_freed_buffers
-from ipfs.p2p.connection import Connection, dial_first
+from ipfs.p2p.connection import READ_BYTES, Connection, dial_first
 from ipfs.p2p.identify import IDENTIFY, IDENTIFY_PUSH, PeerInfo, hear_identity, tell_identity
 from ipfs.p2p.limits import DEFAULT_LIMITS, NetworkLimits
 from ipfs.p2p.multiaddr import Multiaddr
@@ -63,6 +63,7 @@ class Swarm:
         self._announce = tuple(announce)
         self._limits = limits
         self._budget = MemoryBudget(limits)
+        self._buffer = memoryview(bytearray(READ_BYTES))
         self._roster = Roster(identity.peer_id, limits)
         self._store = PeerStore(limits)
         self._answerer = Answerer(limits)
@@ -221,6 +222,7 @@ class Swarm:
             owner=self,
             limits=self._limits,
             budget=self._budget,
+            buffer=self._buffer,
             is_initiator=expected_peer is not None,
             expected_peer=expected_peer,
         )

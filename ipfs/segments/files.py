@@ -1,6 +1,8 @@
 """Segment files at work: one that is appended to, and those that are read."""
 
+import errno
 import os
+import sys
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -85,6 +87,20 @@ class SegmentReader:
     def read(self, data_at: int, data_bytes: int) -> bytes:
         """Return these bytes, fewer if the file ends before."""
         return os.pread(self._fd, data_bytes, data_at)
+
+    def read_at_once(self, data_at: int, data_bytes: int) -> bytes | None:
+        """Return these bytes if no disk has to be waited for; only Linux knows."""
+        if sys.platform != "linux":
+            return None
+        data = bytearray(data_bytes)
+        try:
+            read_bytes = os.preadv(self._fd, [data], data_at, os.RWF_NOWAIT)
+        except OSError as error:
+            # Not all file systems know either.
+            if error.errno in {errno.EAGAIN, errno.EOPNOTSUPP}:
+                return None
+            raise
+        return bytes(data) if read_bytes == data_bytes else None
 
     def __del__(self) -> None:
         if hasattr(self, "_fd"):

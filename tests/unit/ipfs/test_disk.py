@@ -132,6 +132,25 @@ def test_bit_rot_is_noticed_and_mended_by_putting_again(
     assert store.get(big(1).cid) == big(1)
 
 
+def test_what_is_read_at_once_is_what_is_read(store: DiskBlockstore, tmp_path: Path) -> None:
+    assert store.get_at_once(big(1).cid) is None
+    store.put([big(1), big(2)])
+    # Not every system tells what is in the page cache, and it may not be any more.
+    assert store.get_at_once(big(1).cid) in {big(1), None}
+    [segment] = segments(tmp_path / "store")
+    flip_bit(segment, BIG_BYTES // 2)
+    assert store.get_at_once(big(1).cid) is None
+    with pytest.raises(BlockCorrupt):
+        store.get(big(1).cid)
+    assert store.get(big(2).cid) == big(2)
+
+
+def test_reading_at_once_waits_for_nobody(store: DiskBlockstore) -> None:
+    store.put([big(1)])
+    with ThreadPoolExecutor(1) as other, store._mutex:
+        assert other.submit(store.get_at_once, big(1).cid).result() is None
+
+
 def flip_bit(path: Path, position: int) -> None:
     data = bytearray(path.read_bytes())
     data[position] ^= 2
