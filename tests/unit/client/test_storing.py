@@ -324,7 +324,7 @@ async def test_a_piece_that_nobody_takes_is_refused_with_the_flag_that_helps(
     tmp_path: Path,
 ) -> None:
     async with town(tmp_path) as place, client_of(place) as client:
-        (await place.feigned()).sells(piece_size_bytes_max=2**60)
+        (await place.feigned()).sells(piece_size_bytes_max=2**53)
         prepared = await client.file("far too large for two kibibytes" * 20)
         with pytest.raises(PieceTooLarge, match="--sector-size") as refusal:
             await quoted(client, prepared)
