@@ -17,7 +17,7 @@ from chain.view import Counters, Draft, Entity, LedgerView, Transition
 def violations(view: LedgerView) -> Iterator[str]:
     """Yield what is broken, as sentences; reads the whole state.
 
-    Run after every block in tests, and by `holdfast ledger audit`.
+    Run after every block in tests, and over the last state by `holdfast ledger audit`.
     """
     entities, counters = tuple(view.scan("")), view.counters()
     yield from _unbalanced(_Books.of(view, entities))
@@ -28,8 +28,8 @@ def violations(view: LedgerView) -> Iterator[str]:
 def violations_of(view: LedgerView, transition: Transition) -> Iterator[str]:
     """Yield what a transition would break of a sound state; reads only what it touches.
 
-    A node runs it before it commits a block. What it touches are the entities that it writes or
-    removes, and the deals and sectors that these are tied to.
+    A node runs it before it commits a block, an audit for each one. What it touches are the
+    entities that it writes or removes, and the deals and sectors that these are tied to.
     """
     after = Draft(view)
     after.write(transition)
