@@ -30,7 +30,8 @@ def gateway(
 ) -> None:
     """Serve /ipfs/CID over HTTP until interrupted: files, folders, blocks and CARs.
 
-    What is not stored here is fetched from the network, checked, and kept in memory for a while.
+    What is not stored here is fetched from peers, else from known providers' gateways, checked,
+    and kept in memory for a while.
     """
 
     async def work(out: Output) -> None:

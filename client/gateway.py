@@ -9,6 +9,7 @@ from client.config import ClientConfig
 from client.plumbing.session import open_network, open_reader
 from ipfs.gateway.api import create_app
 from ipfs.gateway.gateway import Gateway
+from ipfs.gateway.remote import GatewayExchange
 from ipfs.gateway.supply import Supply
 from ipfs.host import PeerAddress
 
@@ -33,10 +34,14 @@ async def run_gateway(
     Raises `OSError` if the address is taken.
     """
     with open_reader(folder) as blocks:
-        async with open_network(config, blocks, peers) as network:
+        async with (
+            open_network(config, blocks, peers) as network,
+            GatewayExchange(network.exchange, network.gateways) as gateways,
+        ):
             supply = Supply(
                 network.exchange,
                 routing=network.routing if is_fetching else None,
+                gateways=gateways if network.gateways else None,
                 idle_timeout_s=config.fetch_idle_seconds,
             )
             names = network.routing if is_fetching else None

@@ -18,8 +18,11 @@ from ipfs.host import NetworkError, PeerAddress, PeerUnreachable
 from ipfs.http import http_client
 from ipfs.p2p.peer_id import PeerId
 
-REQUESTS_MAX: Final = 8
-"""Under way at a time."""
+REQUESTS_MAX: Final = 32
+"""Under way at a time, of all fetches together."""
+
+REQUESTS_PER_FETCH_MAX: Final = 8
+"""The same of one, so that one which meets slow gateways leaves room for others."""
 
 BLOCK_SECONDS_MAX: Final = 120.0
 """For one block, to its last byte, however steadily it trickles: eight of 2 MiB at 140 kB/s."""
@@ -34,16 +37,22 @@ class BlockRefused(NetworkError):
 class GatewayExchange:
     """Our store, with gateways around it instead of peers. To be entered.
 
-    gateways:  the URL of each, by the peer who runs it; asked in this order. Redirects are not
-               followed, and nothing of an answer counts but bytes that match the CID.
+    gateways:  the URL of each, by the peer who runs it; asked in this order, for what it has: two
+               that fetch for others would ask each other for ever. Redirects are not followed,
+               and nothing of an answer counts but bytes that match the CID.
     """
 
     def __init__(self, exchange: Exchange, gateways: Mapping[PeerId, str]) -> None:
         self._exchange = exchange
         self._gateways = gateways
+        self._room = asyncio.Semaphore(REQUESTS_MAX)
 
     async def __aenter__(self) -> Self:
-        headers = {"Accept": MEDIA_TYPES[Format.RAW], "Accept-Encoding": "identity"}
+        headers = {
+            "Accept": MEDIA_TYPES[Format.RAW],
+            "Accept-Encoding": "identity",
+            "Cache-Control": "only-if-cached",
+        }
         self._http = http_client(connections_max=REQUESTS_MAX, headers=headers)
         return self
 
@@ -75,7 +84,7 @@ class GatewayExchange:
         idle_timeout_s: float,
     ) -> Iterator[BlockFetch]:
         """Return a new fetch; only peers whose gateways are known are asked."""
-        fetch = _GatewayFetch(self._http, self._gateways, idle_timeout_s)
+        fetch = _GatewayFetch(self._http, self._gateways, self._room, idle_timeout_s)
         try:
             yield fetch
         finally:
@@ -86,12 +95,17 @@ class _GatewayFetch:
     """One fetch: a request a block, from the first gateway that gives it."""
 
     def __init__(
-        self, http: httpx.AsyncClient, gateways: Mapping[PeerId, str], idle_timeout_s: float
+        self,
+        http: httpx.AsyncClient,
+        gateways: Mapping[PeerId, str],
+        room_of_all: asyncio.Semaphore,
+        idle_timeout_s: float,
     ) -> None:
         self._http = http
         self._gateways = gateways
         self._idle_timeout_s = idle_timeout_s
-        self._room = asyncio.Semaphore(REQUESTS_MAX)
+        self._room_of_all = room_of_all
+        self._room = asyncio.Semaphore(REQUESTS_PER_FETCH_MAX)
         self._tasks: set[asyncio.Task[Block]] = set()
         self.dropped: dict[PeerId, str] = {}
 
@@ -122,7 +136,7 @@ class _GatewayFetch:
             task.cancel()
 
     async def _bring(self, cid: CID) -> Block:
-        async with self._room:
+        async with self._room, self._room_of_all:
             refusals: dict[PeerId, str] = {}
             for peer_id, url in self._gateways.items():
                 if peer_id in self.dropped:

@@ -1,4 +1,4 @@
-"""Where a gateway's blocks come from: the store, then a small cache, then peers that are found."""
+"""Where a gateway's blocks come from: the store, a small cache, peers that are found, gateways."""
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -26,6 +26,7 @@ class Supply:
     routing:  finds who has what is not in the store; None for a gateway that serves its store
               and nothing else. What is fetched stays in a bounded cache and is not stored, so
               visitors can't fill the disk.
+    gateways: asked for what no peer gives; None: nobody
     """
 
     def __init__(
@@ -33,11 +34,13 @@ class Supply:
         exchange: Exchange,
         *,
         routing: Routing | None = None,
+        gateways: Exchange | None = None,
         idle_timeout_s: float = IDLE_SECONDS,
         cache_bytes_max: int = CACHE_BYTES_MAX,
     ) -> None:
         self.exchange = exchange
         self.routing = routing
+        self.gateways = gateways
         self.idle_timeout_s = idle_timeout_s
         self._cache: OrderedDict[bytes, Block] = OrderedDict()
         self._cache_bytes = 0
@@ -81,17 +84,19 @@ class Blocks:
         self._root = root
         self._routing = routing
         self._fetching = fetching
+        self._asked: Exchange | None = None
         self._fetch: BlockFetch | None = None
         self._arrived: dict[CID, Block] = {}
-        self._wanted: set[CID] = set()
+        self._wanted: dict[CID, None] = {}
         self._sought: set[CID] = set()
+        self._refused: set[CID] = set()
 
     async def get(self, cid: CID, ahead: Sequence[CID] = ()) -> Block:
         """Return a block.
 
         ahead:  what will be asked for next
         Raises `BlockNotFound` if it is not here and may not be fetched, `BlockUnavailable` if
-        no peer gives it.
+        nobody gives it.
         """
         block = inline_block(cid) or self._arrived.pop(cid, None) or self._supply.cached(cid)
         if block is not None:
@@ -103,35 +108,51 @@ class Blocks:
         return await self._fetched(cid, ahead, self._routing)
 
     async def _fetched(self, cid: CID, ahead: Sequence[CID], routing: Routing) -> Block:
-        if self._fetch is None:
-            exchange, idle_s = self._supply.exchange, self._supply.idle_timeout_s
-            self._fetch = self._fetching.enter_context(exchange.fetch(idle_timeout_s=idle_s))
-            self._seek(self._fetch, self._root, routing)
+        fetch = self._fetch or self._ask(self._supply.exchange, routing)
         stored = await self._supply.exchange.sizes_bytes(ahead)
         due = {cid: None} | {one: None for one in ahead if one not in stored}
         # What is due later stays in the cache at most, however deep a stranger's DAG leads.
         self._arrived = {one: block for one, block in self._arrived.items() if one in due}
         room = max(UNDER_WAY_MAX - len(self._wanted), int(cid not in self._wanted))
         wants = [one for one in due if self._is_missing(one)][:room]
-        self._wanted.update(wants)
-        self._fetch.want(wants)
+        self._wanted |= dict.fromkeys(wants)
+        fetch.want(wants)
         while cid in self._wanted:
-            for block in await self._received(self._fetch, routing):
-                self._wanted.discard(block.cid)
+            for block in await self._received(routing):
+                self._wanted.pop(block.cid, None)
                 self._supply.remember(block)
                 if block.cid in due:
                     self._arrived[block.cid] = block
         return self._arrived.pop(cid)
 
-    async def _received(self, fetch: BlockFetch, routing: Routing) -> list[Block]:
+    async def _received(self, routing: Routing) -> list[Block]:
         """Receive blocks; whoever provides the root may lack one that others provide."""
+        assert self._fetch is not None, "what is received was asked for"
         while True:
             try:
-                return await fetch.receive()
+                return await self._fetch.receive()
             except BlockUnavailable as error:
-                if error.cid in self._sought:
+                if error.cid not in self._sought:
+                    self._seek(self._fetch, error.cid, routing)
+                elif self._supply.gateways is None or error.cid in self._refused:
                     raise
-                self._seek(fetch, error.cid, routing)
+                else:
+                    self._refused.add(error.cid)
+                    self._ask(self._elsewhere(self._supply.gateways), routing)
+
+    def _elsewhere(self, gateways: Exchange) -> Exchange:
+        return self._supply.exchange if self._asked is gateways else gateways
+
+    def _ask(self, exchange: Exchange, routing: Routing) -> BlockFetch:
+        """Ask there from now on, and nowhere else, for all that is wanted."""
+        self._fetching.close()
+        self._asked = exchange
+        fetch = exchange.fetch(idle_timeout_s=self._supply.idle_timeout_s)
+        self._fetch = self._fetching.enter_context(fetch)
+        self._sought.clear()
+        self._seek(self._fetch, self._root, routing)
+        self._fetch.want(self._wanted)
+        return self._fetch
 
     def _seek(self, fetch: BlockFetch, cid: CID, routing: Routing) -> None:
         self._sought.add(cid)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 
+from ipfs.p2p.peer_id import Identity
 from tests.support.holdfast import NO_LEDGER, User
 from tests.support.kad import meeting_point
 
@@ -14,6 +15,26 @@ from tests.support.kad import meeting_point
 async def test_a_gateway_fetches_what_a_visitor_asks_for(tmp_path: Path) -> None:
     async with meeting_point() as address:
         await asyncio.to_thread(story, tmp_path, address)
+
+
+def test_a_gateway_asks_those_of_peers_whom_it_cannot_dial(tmp_path: Path) -> None:
+    alice, bob = User(tmp_path / "alice", NO_LEDGER), User(tmp_path / "bob", NO_LEDGER)
+    big = os.urandom(3_000_000)
+    (tmp_path / "big").write_bytes(big)
+    root = alice.says("ipfs", "add", str(tmp_path / "big")).result["cid"]
+    with alice.runs("gateway", "--port", "0", "--no-fetch") as far:
+        port, name = httpx.URL(far.ready["url"]).port, Identity.generate().peer_id
+        via = ("--peer", f"/ip4/127.0.0.1/tcp/{port}/http/p2p/{name}")
+        with (
+            bob.runs("gateway", "--port", "0", *via) as gateway,
+            httpx.Client(base_url=gateway.ready["url"], trust_env=False, timeout=120) as http,
+        ):
+            only = {"Cache-Control": "only-if-cached"}
+            assert http.get(f"/ipfs/{root}", headers=only).status_code == 412
+            assert http.get(f"/ipfs/{root}").content == big
+            assert http.get(f"/ipfs/{root}", headers=only).status_code == 200
+            part = {"Range": "bytes=1000000-1000009"}
+            assert http.get(f"/ipfs/{root}", headers=part).content == big[1_000_000:1_000_010]
 
 
 def story(folder: Path, address: str) -> None:

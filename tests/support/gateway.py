@@ -1,7 +1,7 @@
 """A gateway over real HTTP, for tests."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from io import BytesIO
 from pathlib import Path
@@ -16,9 +16,11 @@ from ipfs.car import CarReader
 from ipfs.cid import CID
 from ipfs.gateway.api import REQUESTS_MAX, create_app
 from ipfs.gateway.gateway import Gateway
+from ipfs.gateway.remote import GatewayExchange
 from ipfs.gateway.supply import Supply
 from ipfs.http import http_client
 from ipfs.p2p.memory import MemoryNetwork
+from ipfs.p2p.peer_id import PeerId
 from ipfs.routing import Routing, ValueRouting
 from ipfs.unixfs.disk import import_path
 from ipfs.unixfs.profiles import UNIXFS_V1_2025, ImportSettings
@@ -57,14 +59,17 @@ async def gateway_over(
     network: MemoryNetwork | None = None,
     names: ValueRouting | None = None,
     denied: Collection[bytes] = (),
+    gateways: Mapping[PeerId, str] | None = None,
     requests_max: int = REQUESTS_MAX,
 ) -> AsyncIterator[httpx.AsyncClient]:
     """Serve a store over HTTP; gives a client that follows no redirect."""
     async with (
         MemoryNetwork() as lonely,
         Bitswap((network or lonely).add_host(), store) as bitswap,
+        GatewayExchange(bitswap, {} if gateways is None else gateways) as others,
     ):
-        supply = Supply(bitswap, routing=routing, idle_timeout_s=1)
+        last_resort = None if gateways is None else others
+        supply = Supply(bitswap, routing=routing, gateways=last_resort, idle_timeout_s=1)
         gateway = Gateway(supply, names=names, denied=denied, now_ns=lambda: NOW_NS)
         app = create_app(gateway, requests_max=requests_max)
         async with (

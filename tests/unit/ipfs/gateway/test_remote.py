@@ -1,25 +1,26 @@
 """Fetching from strangers' gateways: honest ones, and ones that lie, send without end, or die."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
 from ipfs.bitswap.session import DONT_HAVE, BlockUnavailable
 from ipfs.bitswap.stream import Bitswap
-from ipfs.block import BLOCK_BYTES_MAX
+from ipfs.block import BLOCK_BYTES_MAX, Block
 from ipfs.blockstore import MemoryBlockstore
 from ipfs.cid import CID
 from ipfs.errors import LimitExceeded, MalformedBytes, PeerTooSlow, WrongBlock
 from ipfs.exchange import DagLimits, DagUnavailable, FetchedDag, fetch_dag
 from ipfs.gateway.remote import GatewayExchange
-from ipfs.host import PeerUnreachable
+from ipfs.host import PeerAddress, PeerUnreachable
 from ipfs.p2p.memory import MemoryNetwork
 from ipfs.p2p.multiaddr import Multiaddr
 from ipfs.p2p.peer_id import Identity, PeerId
-from tests.support.bitswap import store_of, tree
-from tests.support.gateway import gateway_over
+from tests.support.bitswap import leaf, node, store_of, tree, where
+from tests.support.client_town import Gossip
+from tests.support.gateway import cids_in, gateway_over
 
 LIMITS = DagLimits(blocks_max=1_000, bytes_max=1 << 24)
 HONEST, CROOKED = (Identity.from_seed(bytes([number]) * 32).peer_id for number in (1, 2))
@@ -157,6 +158,116 @@ async def test_what_no_gateway_has_is_said_so() -> None:
             )
     assert failed.value.missing == blocks[0].cid
     assert failed.value.tried == {HONEST: DONT_HAVE}
+
+
+async def test_all_fetches_together_have_no_more_requests_under_way_than_there_is_room_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ipfs.gateway.remote.REQUESTS_MAX", 3)
+    blocks = [leaf(number) for number in range(12)]
+    sizes = {str(block.cid): block.data for block in blocks}
+    all_who_are_let_in, under_way, most = asyncio.Barrier(3), 0, 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal under_way, most
+        with suppress(asyncio.IncompleteReadError):
+            while request := (await reader.readuntil(b"\r\n\r\n")).decode():
+                under_way += 1
+                most = max(most, under_way)
+                await all_who_are_let_in.wait()
+                under_way -= 1
+                data = sizes[request.split("?")[0].removeprefix("GET /ipfs/")]
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(data) + data)
+        writer.close()
+
+    async def all_of(exchange: GatewayExchange, wanted: Sequence[Block]) -> None:
+        with exchange.fetch(idle_timeout_s=60) as fetch:
+            fetch.want(block.cid for block in wanted)
+            received: list[Block] = []
+            while len(received) < len(wanted):
+                received += await fetch.receive()
+            assert {block.cid for block in received} == {block.cid for block in wanted}
+
+    async with (
+        await asyncio.start_server(serve, "127.0.0.1", 0) as server,
+        MemoryNetwork() as network,
+        Bitswap(network.add_host(), MemoryBlockstore()) as bitswap,
+        GatewayExchange(
+            bitswap, {HONEST: f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"}
+        ) as exchange,
+    ):
+        await asyncio.gather(all_of(exchange, blocks[:6]), all_of(exchange, blocks[6:]))
+    assert most == 3
+
+
+async def test_a_visitor_gets_from_other_gateways_what_no_peer_gives() -> None:
+    blocks = tree(40)
+    root, here = blocks[-1].cid, MemoryBlockstore()
+    behind_nat = PeerAddress(HONEST, (Multiaddr.parse("/ip4/192.0.2.1/tcp/4001"),))
+    async with (
+        gateway_over(store_of(blocks)) as far,
+        crooked(lie) as url,
+        gateway_over(
+            here,
+            routing=Gossip(behind_nat),
+            gateways={CROOKED: url, HONEST: str(far.base_url).rstrip("/")},
+        ) as near,
+    ):
+        car, only = f"/ipfs/{root}?format=car", {"Cache-Control": "only-if-cached"}
+        assert (await near.get(car, headers=only)).status_code == 412
+        assert set(cids_in((await near.get(car)).content)) == {block.cid for block in blocks}
+        assert (await near.get(car, headers=only)).status_code == 200
+    assert not list(here), "visitors can't fill the disk"
+
+
+async def test_gateways_go_on_where_peers_end() -> None:
+    blocks = tree(40)
+    root = blocks[-1].cid
+    async with (
+        MemoryNetwork() as network,
+        node(network, blocks[20:]) as (host, _, _),
+        gateway_over(store_of(blocks[:20])) as far,
+        gateway_over(
+            MemoryBlockstore(),
+            network=network,
+            routing=Gossip(where(host)),
+            gateways={HONEST: str(far.base_url).rstrip("/")},
+        ) as near,
+    ):
+        car = (await near.get(f"/ipfs/{root}?format=car")).content
+        assert set(cids_in(car)) == {block.cid for block in blocks}
+
+
+class Lookups(Gossip):
+    """A routing that knows of nobody, and what was asked of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[CID] = []
+
+    async def find_providers(
+        self, cid: CID, *, count_max: int | None = None
+    ) -> AsyncIterator[PeerAddress]:
+        self.asked.append(cid)
+        async for peer in super().find_providers(cid, count_max=count_max):
+            yield peer
+
+
+async def test_gateways_that_would_ask_each_other_for_ever_do_not() -> None:
+    missing, routing = leaf(1).cid, Lookups()
+    others: dict[PeerId, str] = {}
+    async with (
+        gateway_over(MemoryBlockstore(), routing=routing, gateways=others) as one,
+        gateway_over(
+            MemoryBlockstore(),
+            routing=routing,
+            gateways={HONEST: str(one.base_url).rstrip("/")},
+        ) as other,
+    ):
+        others[CROOKED] = str(other.base_url).rstrip("/")
+        answer = await one.get(f"/ipfs/{missing}")
+        assert (answer.status_code, answer.json()["code"]) == (502, "unavailable")
+    assert routing.asked == [missing], "nobody looked for it but who was asked by a visitor"
 
 
 @pytest.mark.parametrize(
