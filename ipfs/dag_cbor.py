@@ -2,7 +2,7 @@
 
 import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from ipfs.cid import CID
@@ -30,9 +30,18 @@ def decode(data: bytes) -> Value:
     """Return the value of these canonical bytes. Raises `MalformedBytes`."""
     reader = _Reader(data)
     value = reader.value(depth=0)
-    if reader.position != len(data):
-        raise MalformedBytes("DAG-CBOR", "trailing bytes")
+    reader.expect_end()
     return value
+
+
+def read_links(data: bytes) -> Iterator[CID]:
+    """Yield the links in a value, in its order, each read when its turn comes; nothing is held.
+
+    Raises as `decode` does, at the place that is wrong.
+    """
+    reader = _Reader(data)
+    yield from reader.links(depth=0)
+    reader.expect_end()
 
 
 def _encode(value: Any, out: bytearray) -> None:
@@ -92,13 +101,48 @@ class _Reader:
 
     def __init__(self, data: bytes) -> None:
         self._data = data
-        self.position = 0
+        self._position = 0
         self._items = 0
 
     def value(self, *, depth: int) -> Value:
+        """Read one value."""
+        major, info = self._kind(depth)
+        match major:
+            case 4:
+                return [self.value(depth=depth + 1) for _ in self._entries(self._argument(info))]
+            case 5:
+                keys = self._keys(self._argument(info), depth + 1)
+                return {key: self.value(depth=depth + 1) for key in keys}
+            case _:
+                return self._scalar(major, info)
+
+    def links(self, *, depth: int) -> Iterator[CID]:
+        """Read one value as `value` does, and yield the links in it."""
+        major, info = self._kind(depth)
+        match major:
+            case 4:
+                for _ in self._entries(self._argument(info)):
+                    yield from self.links(depth=depth + 1)
+            case 5:
+                for _ in self._keys(self._argument(info), depth + 1):
+                    yield from self.links(depth=depth + 1)
+            case _:
+                found = self._scalar(major, info)
+                if isinstance(found, CID):
+                    yield found
+
+    def expect_end(self) -> None:
+        """Raise `MalformedBytes` if anything is left."""
+        if self._position != len(self._data):
+            raise MalformedBytes("DAG-CBOR", "trailing bytes")
+
+    def _kind(self, depth: int) -> tuple[int, int]:
+        """Read the major type and what goes with it."""
         if depth > DEPTH_MAX:
             raise MalformedBytes("DAG-CBOR", "nested too deep")
-        major, info = divmod(self._take(1)[0], 32)
+        return divmod(self._take(1)[0], 32)
+
+    def _scalar(self, major: int, info: int) -> Value:
         if major == 7:
             return self._simple(info)
         argument = self._argument(info)
@@ -111,18 +155,14 @@ class _Reader:
                 return self._take(argument)
             case 3:
                 return self._text(argument)
-            case 4:
-                return [self.value(depth=depth + 1) for _ in self._entries(argument)]
-            case 5:
-                return self._map(argument, depth)
             case _:
                 return self._link(argument)
 
     def _take(self, count: int) -> bytes:
-        if count > len(self._data) - self.position:
+        if count > len(self._data) - self._position:
             raise MalformedBytes("DAG-CBOR", "truncated")
-        start, self.position = self.position, self.position + count
-        return self._data[start : self.position]
+        start, self._position = self._position, self._position + count
+        return self._data[start : self._position]
 
     def _argument(self, info: int) -> int:
         if info < 24:
@@ -136,7 +176,7 @@ class _Reader:
         return argument
 
     def _entries(self, count: int) -> range:
-        if count > len(self._data) - self.position:
+        if count > len(self._data) - self._position:
             raise MalformedBytes("DAG-CBOR", "truncated")
         self._items += count
         if self._items > ITEMS_MAX:
@@ -149,19 +189,18 @@ class _Reader:
         except UnicodeDecodeError:
             raise MalformedBytes("DAG-CBOR", "text is not UTF-8") from None
 
-    def _map(self, count: int, depth: int) -> dict[str, Any]:
-        out: dict[str, Any] = {}
+    def _keys(self, count: int, depth: int) -> Iterator[str]:
+        """Yield the keys of a map; the value of each is to be read before the next."""
         previous: tuple[int, bytes] | None = None
         for _ in self._entries(count):
-            key = self.value(depth=depth + 1)
+            key = self.value(depth=depth)
             if not isinstance(key, str):
                 raise MalformedBytes("DAG-CBOR", "a key that is not text")
             order = _key_order(key.encode())
             if previous is not None and order <= previous:
                 raise MalformedBytes("DAG-CBOR", "keys out of order, or twice")
             previous = order
-            out[key] = self.value(depth=depth + 1)
-        return out
+            yield key
 
     def _link(self, tag: int) -> CID:
         if tag != _LINK_TAG:

@@ -1,5 +1,6 @@
 """DAG-PB, strict both ways: one node has one encoding (ipld.io/specs/codecs/dag-pb)."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -67,9 +68,8 @@ class PBNode:
     data: bytes | None = None
 
     def __post_init__(self) -> None:
-        names = [link.name.encode() if link.name else b"" for link in self.links]
-        if names != sorted(names):
-            raise MalformedBytes("DAG-PB", "links are not sorted by name")
+        for _ in _in_order(self.links):
+            pass
 
     def encode(self) -> bytes:
         """Return the one encoding of this node."""
@@ -86,19 +86,51 @@ class PBNode:
 
         Raises `MalformedBytes`, `LimitExceeded`.
         """
-        links: list[PBLink] = []
-        content: bytes | None = None
-        at = 0
+        reader = _NodeReader(data)
+        return cls(tuple(reader.links()), reader.content)
+
+
+def read_links(data: bytes) -> Iterator[PBLink]:
+    """Yield the links of a node, each read when its turn comes, so that no more than one is held.
+
+    Raises as `PBNode.decode` does, at the place that is wrong.
+    """
+    return _in_order(_NodeReader(data).links())
+
+
+class _NodeReader:
+    """Walks the bytes of a node once."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.content: bytes | None = None
+        """What follows the links, known after the last of them."""
+
+    def links(self) -> Iterator[PBLink]:
+        """Yield the links as they are; after the last, read the rest."""
+        data, at, count = self._data, 0, 0
         while data[at : at + 1] == _LINK_KEY:
-            link, at = protobuf.take_bytes(data, at + 1)
-            if len(links) == LINKS_MAX:
+            if count == LINKS_MAX:
                 raise LimitExceeded("links of a node", limit=LINKS_MAX, asked=LINKS_MAX + 1)
-            links.append(PBLink.decode(link))
+            link, at = protobuf.take_bytes(data, at + 1)
+            yield PBLink.decode(link)
+            count += 1
         if data[at : at + 1] == _DATA_KEY:
-            content, at = protobuf.take_bytes(data, at + 1)
+            self.content, at = protobuf.take_bytes(data, at + 1)
         if at != len(data):
             raise MalformedBytes("DAG-PB", "not the canonical encoding of a node")
-        return cls(tuple(links), content)
+
+
+def _in_order(links: Iterable[PBLink]) -> Iterator[PBLink]:
+    """Yield the links. Raises `MalformedBytes` at one whose name belongs before the last one's."""
+    last = ""
+    for link in links:
+        name = link.name or ""
+        # Code points are in the order of their UTF-8.
+        if name < last:
+            raise MalformedBytes("DAG-PB", "links are not sorted by name")
+        last = name
+        yield link
 
 
 def _text(data: bytes) -> str:

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from ipfs.bitswap.session import BlockUnavailable
 from ipfs.block import Block
 from ipfs.cid import CID, Codec
-from ipfs.dag import DEPTH_MAX, inline_block, links_of
+from ipfs.dag import DEPTH_MAX, Descent, inline_block, links_of
 from ipfs.errors import LimitExceeded
 from ipfs.host import NetworkError, PeerAddress
 from ipfs.p2p.peer_id import PeerId
@@ -25,6 +25,12 @@ BATCH_SECONDS: Final = 1.0
 
 BYTES_AT_FIRST: Final = 1024 * 1024
 """What a block is taken to have until the first leaf has come."""
+
+NODES_AT_A_TIME: Final = 8
+"""Read from the store: of the largest, that is 16 MiB."""
+
+LINKS_AT_A_TIME: Final = 1024
+"""Looked at before others have their turn: a few blocks may have millions that lead nowhere new."""
 
 WANTS_MIN: Final = 16
 WANTS_MAX: Final = 128
@@ -71,15 +77,11 @@ class Exchange(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DagLimits:
-    """What a DAG may be at most, blocks already in the store included; the root's depth is 0.
-
-    ahead_bytes_max:  of CIDs that are linked to and not asked for yet; in memory, six times that
-    """
+    """What a DAG may be at most, blocks already in the store included; the root's depth is 0."""
 
     blocks_max: int
     bytes_max: int
     depth_max: int = DEPTH_MAX
-    ahead_bytes_max: int = 32 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +135,8 @@ async def fetch_dag(
 
     Can be called again after any failure: what has come is stored then, the last second's only
     where it was not a kill; what is in the store is not fetched again, and of that no leaf is read
-    again. In memory are the blocks under way, the CIDs ahead, and 80 bytes for each block linked
-    to so far.
+    again. In memory are the blocks under way, nodes up to `NODES_BYTES_MAX`, and 80 bytes for each
+    block met so far.
     Raises `DagUnavailable`; `LimitExceeded` before anything beyond `limits` is stored;
     `MalformedBytes` if a block of the DAG is not what its codec says.
     """
@@ -144,6 +146,10 @@ async def fetch_dag(
     with exchange.fetch(peers, idle_timeout_s=idle_timeout_s) as fetch:
         try:
             while walk.is_under_way:
+                if walk.is_waiting:
+                    # What was put off is read again, from the store.
+                    await batch.keep()
+                    walk.resume()
                 missing = await _meet_stored(exchange, walk)
                 if missing or walk.is_exhausted:
                     fetch.want(missing, are_last=walk.is_exhausted)
@@ -190,29 +196,31 @@ class _Batch:
 async def _meet_stored(exchange: Exchange, walk: "_Walk") -> list[CID]:
     """Walk on as far as there is room; return the blocks that the store lacks."""
     cids = walk.take_next()
-    if not cids:
+    if not cids and not walk.has_room:
         return []
-    raw = [cid for cid in cids if cid.codec == Codec.RAW]
-    linked = [cid for cid in cids if cid.codec != Codec.RAW]
     # To ask the store wakes a thread, which costs as much as the answer.
-    leaves = await exchange.sizes_bytes(raw) if raw else {}
-    nodes = await exchange.load(linked) if linked else []
-    walk.pass_by(leaves)
-    walk.receive(nodes)
-    present = leaves.keys() | {block.cid for block in nodes}
-    return [cid for cid in cids if cid not in present]
+    sizes_bytes = await exchange.sizes_bytes(cids)
+    walk.pass_by({cid: size for cid, size in sizes_bytes.items() if cid.codec == Codec.RAW})
+    nodes = [cid for cid in sizes_bytes if cid.codec != Codec.RAW]
+    for at in range(0, len(nodes), NODES_AT_A_TIME):
+        walk.receive(await exchange.load(nodes[at : at + NODES_AT_A_TIME]))
+    return [cid for cid in cids if walk.wants(cid)]
 
 
 class _Walk:
-    """Which blocks of a DAG come next: depth first, so that few are ahead; each of them once."""
+    """Which blocks of a DAG come next: depth first, so that few are ahead; each of them once.
+
+    A node that comes while too much is held of others is put off, and read from the store again
+    once these are done with.
+    """
 
     def __init__(self, root: CID, limits: DagLimits) -> None:
         self._limits = limits
-        self._seen = {_mark(root.encode())}
-        # Encoded: a few wide nodes link to a million blocks, and a CID takes twice the memory.
-        self._ahead = [(root.encode(), 0)]
-        self._ahead_bytes = len(root.encode())
+        self._ahead = Descent(root, depth_max=limits.depth_max)
+        self._met: set[int] = set()
         self._wanted: dict[CID, int] = {}
+        self._put_off: list[tuple[CID, int]] = []
+        self._resumed: CID | None = None
         self._leaf_bytes_max = 0
         self.block_count = 0
         self.size_bytes = 0
@@ -220,12 +228,17 @@ class _Walk:
     @property
     def is_under_way(self) -> bool:
         """Whether any block is still to come."""
-        return bool(self._ahead or self._wanted)
+        return bool(self._wanted) or not self.is_exhausted
 
     @property
     def is_exhausted(self) -> bool:
         """Whether no block is known that has not been taken."""
-        return not self._ahead
+        return self._ahead.is_over and not self._put_off
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether only what was put off is left."""
+        return self._ahead.is_over and not self._wanted and bool(self._put_off)
 
     @property
     def wanted_count(self) -> int:
@@ -234,25 +247,29 @@ class _Walk:
 
     @property
     def has_room(self) -> bool:
-        """Whether `take_next` would return any block now: only when several are due at once.
+        """Whether `take_next` would look for blocks now: only when several are due at once.
 
         To ask the store, and a peer, costs much the same for one as for many.
         """
         room = self._wants_max - len(self._wanted)
-        return bool(self._ahead) and room >= self._wants_max // ROOM_PARTS
+        return not self._ahead.is_over and room >= self._wants_max // ROOM_PARTS
+
+    def wants(self, cid: CID) -> bool:
+        """Whether the block was taken and has not been received."""
+        return cid in self._wanted
 
     def take_next(self) -> list[CID]:
         """Return blocks to get next, if there is room; blocks that are their own CID are not."""
         taken: list[CID] = []
         if not self.has_room:
             return taken
-        while self._ahead and len(self._wanted) < self._wants_max:
-            encoded, depth = self._ahead.pop()
-            self._ahead_bytes -= len(encoded)
-            cid = CID.decode(encoded)
+        for _ in range(LINKS_AT_A_TIME):
+            if len(self._wanted) == self._wants_max or (due := self._ahead.take()) is None:
+                break
+            cid, depth = due
             if inline := inline_block(cid):
-                self._descend(inline, depth)
-            else:
+                self._ahead.enter(inline, depth)
+            elif cid == self._resumed or self._is_new(cid):
                 self._wanted[cid] = depth
                 taken.append(cid)
         return taken
@@ -260,8 +277,18 @@ class _Walk:
     def receive(self, blocks: Iterable[Block]) -> None:
         """Take blocks that `take_next` named, in any order."""
         for block in blocks:
-            self._count(len(block.data))
-            self._descend(block, self._wanted.pop(block.cid))
+            depth = self._wanted.pop(block.cid)
+            if block.cid == self._resumed:
+                self._resumed = None
+            else:
+                self._count(len(block.data))
+            if not self._enter(block, depth):
+                self._leaf_bytes_max = max(self._leaf_bytes_max, len(block.data))
+
+    def resume(self) -> None:
+        """Go on with one of the nodes that were put off; it is to be received again."""
+        self._resumed, depth = self._put_off.pop()
+        self._ahead.put_back(self._resumed, depth)
 
     def pass_by(self, sizes_bytes: Mapping[CID, int]) -> None:
         """Take note of leaves that `take_next` named and that need not be read."""
@@ -275,35 +302,32 @@ class _Walk:
         expected_bytes = self._leaf_bytes_max or BYTES_AT_FIRST
         return min(max(BYTES_UNDER_WAY_MAX // expected_bytes, WANTS_MIN), WANTS_MAX)
 
+    def _is_new(self, cid: CID) -> bool:
+        mark = _mark(cid.encode())
+        if mark in self._met:
+            return False
+        self._met.add(mark)
+        if len(self._met) > self._limits.blocks_max:
+            raise LimitExceeded(
+                "blocks of a DAG", limit=self._limits.blocks_max, asked=len(self._met)
+            )
+        return True
+
+    def _enter(self, block: Block, depth: int) -> bool:
+        """Follow the block's links, now or later; return whether it has any."""
+        if self._ahead.has_room_for(block):
+            return self._ahead.enter(block, depth)
+        has_links = next(links_of(block), None) is not None
+        if has_links:
+            self._put_off.append((block.cid, depth))
+        return has_links
+
     def _count(self, size_bytes: int) -> None:
         self.block_count += 1
         self.size_bytes += size_bytes
         if self.size_bytes > self._limits.bytes_max:
             raise LimitExceeded(
                 "bytes of a DAG", limit=self._limits.bytes_max, asked=self.size_bytes
-            )
-
-    def _descend(self, block: Block, depth: int) -> None:
-        links = links_of(block)
-        if not links:
-            self._leaf_bytes_max = max(self._leaf_bytes_max, len(block.data))
-        if links and depth >= self._limits.depth_max:
-            raise LimitExceeded("depth of a DAG", limit=self._limits.depth_max, asked=depth + 1)
-        for cid in reversed(links):
-            encoded = cid.encode()
-            if (mark := _mark(encoded)) not in self._seen:
-                self._seen.add(mark)
-                self._ahead.append((encoded, depth + 1))
-                self._ahead_bytes += len(encoded)
-        if len(self._seen) > self._limits.blocks_max:
-            raise LimitExceeded(
-                "blocks of a DAG", limit=self._limits.blocks_max, asked=len(self._seen)
-            )
-        if self._ahead_bytes > self._limits.ahead_bytes_max:
-            raise LimitExceeded(
-                "bytes of links ahead in a DAG",
-                limit=self._limits.ahead_bytes_max,
-                asked=self._ahead_bytes,
             )
 
 

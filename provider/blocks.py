@@ -1,26 +1,25 @@
 """Which stored blocks a DAG needs, and deleting those that nothing needs any more."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 from ipfs.blockstore import Blockstore
 from ipfs.cid import CID
 from ipfs.dag import links_of
-from ipfs.errors import MalformedBytes
+from ipfs.errors import PeerError
 
 
 def stored_blocks(store: Blockstore, roots: Iterable[CID]) -> set[CID]:
     """Return the blocks of these DAGs that are in the store; a DAG need not be whole."""
-    ahead, found = list(roots), set[CID]()
+    found = {root for root in roots if store.has(root)}
+    ahead = list(found)
     while ahead:
-        cid = ahead.pop()
-        if cid in found or not store.has(cid):
-            continue
-        found.add(cid)
-        try:
-            ahead += links_of(store.get(cid))
-        except MalformedBytes:
-            # A stranger's block that is not what its codec says links to nothing.
-            continue
+        block = store.get(ahead.pop())
+        # A stranger's block that is not what its codec says links to nothing.
+        with suppress(PeerError):
+            fresh = {cid for cid in links_of(block) if cid not in found and store.has(cid)}
+            found |= fresh
+            ahead += fresh
     return found
 
 

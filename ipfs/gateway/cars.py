@@ -1,12 +1,13 @@
 """The blocks of a CAR answer: those of the path, then those of what it leads to, depth first."""
 
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from typing import Final, Protocol
 
 from ipfs.block import Block
 from ipfs.car import encode_header, encode_section
 from ipfs.cid import CID, Codec, HashCode
-from ipfs.dag import DEPTH_MAX, inline_block, links_of
+from ipfs.dag import Descent, inline_block
 from ipfs.errors import LimitExceeded, MalformedBytes
 from ipfs.gateway.errors import BadRequest
 from ipfs.gateway.pathing import follow
@@ -124,24 +125,26 @@ class Everything:
     """The walk over a whole DAG, depth first; each block once, or as often as it is linked."""
 
     def __init__(self, root: CID, *, has_duplicates: bool) -> None:
-        self._ahead = [(root, 0)]
+        self._ahead = Descent(root)
+        self._due: deque[tuple[CID, int]] = deque()
         self._seen: set[CID] = set()
         self._has_duplicates = has_duplicates
 
     def wanted(self, count: int = 1) -> tuple[CID, ...]:
         """Return up to `count` CIDs that are due next, as far as is known now."""
-        while self._ahead and self._ahead[-1][0] in self._seen:
-            self._ahead.pop()
-        nearest = (cid for cid, _ in self._ahead[: -count - 1 : -1])
-        return tuple(cid for cid in nearest if cid not in self._seen)
+        while len(self._due) < count and (due := self._ahead.take()) is not None:
+            if due[0] not in self._seen:
+                self._due.append(due)
+        return tuple(cid for cid, _ in self._due)
 
     def receive(self, block: Block) -> None:
         """Take the block that was due first. Raises `MalformedBytes`, `LimitExceeded`."""
-        cid, depth = self._ahead.pop()
+        cid, depth = self._due.popleft()
         assert cid == block.cid, "blocks are received in the order they are wanted"
         if not self._has_duplicates:
             self._seen.add(cid)
-        links = links_of(block)
-        if links and depth >= DEPTH_MAX:
-            raise LimitExceeded("depth of a DAG", limit=DEPTH_MAX, asked=depth + 1)
-        self._ahead += [(link, depth + 1) for link in reversed(links)]
+        later = [due for due in self._due if due[0] not in self._seen]
+        self._due.clear()
+        for due in reversed(later):
+            self._ahead.put_back(*due)
+        self._ahead.enter(block, depth)

@@ -1,5 +1,7 @@
 """Laws of DAG-CBOR."""
 
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -7,6 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ipfs import dag_cbor
+from ipfs.cid import CID
 from ipfs.dag_cbor import ITEMS_MAX
 from ipfs.errors import MalformedBytes, PeerError
 from tests.support.ipld import values
@@ -17,6 +20,28 @@ def test_every_value_comes_back(value: Any) -> None:
     data = dag_cbor.encode(value)
     assert dag_cbor.decode(data) == value
     assert dag_cbor.encode(dag_cbor.decode(data)) == data
+
+
+def links_in(value: Any) -> Iterator[CID]:
+    """Yield the links of a value that was read whole."""
+    if isinstance(value, CID):
+        yield value
+    elif isinstance(value, list | dict):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from links_in(item)
+
+
+@given(values.map(dag_cbor.encode) | st.binary(max_size=60), st.binary(max_size=2))
+@example(b"\x81" * 200, b"")
+@example(dag_cbor.encode({"a": [0], "b": {}}), b"\0")
+def test_links_read_one_by_one_are_those_of_the_value(encoded: bytes, rest: bytes) -> None:
+    try:
+        expected = list(links_in(dag_cbor.decode(encoded + rest)))
+    except PeerError as error:
+        with pytest.raises(type(error), match=re.escape(str(error))):
+            list(dag_cbor.read_links(encoded + rest))
+    else:
+        assert list(dag_cbor.read_links(encoded + rest)) == expected
 
 
 @given(st.dictionaries(st.text(max_size=4), st.integers(), max_size=6), st.randoms())

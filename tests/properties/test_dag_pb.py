@@ -5,7 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ipfs.cid import CID
-from ipfs.dag_pb import LINKS_MAX, PBLink, PBNode
+from ipfs.dag_pb import LINKS_MAX, PBLink, PBNode, read_links
 from ipfs.errors import LimitExceeded, MalformedBytes, PeerError
 from tests.support.ipld import cids
 
@@ -63,6 +63,20 @@ def test_a_changed_encoding_is_another_node_or_none(node: PBNode, data: st.DataO
     except PeerError:
         return
     assert other.encode() == encoded
+
+
+@given(nodes(), unsorted, st.binary(max_size=4))
+def test_links_read_one_by_one_are_those_of_the_node(
+    node: PBNode, more: list[PBLink], rest: bytes
+) -> None:
+    encoded = b"".join(PBNode((link,)).encode() for link in more) + node.encode() + rest
+    try:
+        expected = PBNode.decode(encoded).links
+    except PeerError:
+        with pytest.raises(PeerError):
+            list(read_links(encoded))
+    else:
+        assert tuple(read_links(encoded)) == expected
 
 
 @given(cids, st.binary(min_size=1, max_size=10))
