@@ -4,7 +4,6 @@ The segments are the truth. The index may lag behind them after a crash, or be l
 store reads what it has not seen yet.
 """
 
-import errno
 import logging
 import os
 import sqlite3
@@ -19,8 +18,8 @@ from ipfs.blockstore import BlockCorrupt, BlockNotFound, BlockstoreFull
 from ipfs.cid import CID, Codec
 from ipfs.errors import MalformedBytes
 from ipfs.file_lock import LockHeld, take
-from ipfs.segments.files import OpenSegments, SegmentWriter, sync_folder
-from ipfs.segments.record import Found, Kind, SegmentFile, checksum, scan
+from ipfs.segments.files import OpenSegments, SegmentReader, SegmentWriter, sync_folder
+from ipfs.segments.record import Found, Kind, SegmentFile, scan
 from ipfs.segments.scrub import ScrubReport, SegmentReport, compare
 from ipfs.segments.store import Place, SegmentIndex, every_cid, is_damage, is_full
 
@@ -35,7 +34,6 @@ _RECLAIM_PARTS: Final = 64
 
 _BATCH_BYTES: Final = 16 << 20
 _LOCK_NAME: Final = "lock"
-_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 log = logging.getLogger(__name__)
 
@@ -108,8 +106,7 @@ class DiskBlockstore:
     def get(self, cid: CID) -> Block:
         """Return the block. Raises `BlockNotFound`, `BlockCorrupt`."""
         with self._mutex:
-            place = self._place(cid)
-            reader = self._open_segments.reader(self._segments[place.segment])
+            place, reader = self._found(cid)
         data = reader.read(place.data_at, place.data_bytes)
         if not place.holds(cid, data):
             with self._mutex, self._index.transaction():
@@ -122,10 +119,9 @@ class DiskBlockstore:
         if not self._mutex.acquire(blocking=False):
             return None
         try:
-            place = self._index.find(cid.multihash)
-            if place is None:
-                return None
-            reader = self._open_segments.reader(self._segments[place.segment])
+            place, reader = self._found(cid)
+        except BlockNotFound:
+            return None
         finally:
             self._mutex.release()
         data = reader.read_at_once(place.data_at, place.data_bytes)
@@ -146,7 +142,9 @@ class DiskBlockstore:
         with self._writing:
             new = {block.cid.multihash: block for block in blocks if not self.has(block.cid)}
             if new:
-                self._require_room(sum(len(block.data) for block in new.values()))
+                needed_bytes = sum(len(block.data) for block in new.values())
+                if needed_bytes + self._segment_bytes_max > self._free_bytes():
+                    raise self._full(needed_bytes)
                 self._append(list(new.values()), are_new=True)
 
     def delete(self, cids: Iterable[CID]) -> None:
@@ -221,16 +219,19 @@ class DiskBlockstore:
             raise BlockNotFound(cid)
         return place
 
+    def _found(self, cid: CID) -> tuple[Place, SegmentReader]:
+        place = self._place(cid)
+        return place, self._open_segments.reader(self._segments[place.segment])
+
     def _append(self, blocks: Sequence[Block], *, are_new: bool) -> None:
         """Append blocks and let the index point at them."""
         with self._appending() as writer:
             starts = writer.append((Kind.BLOCK, block.cid, block.data) for block in blocks)
             writer.sync()
-            places = []
-            for block, data_at in zip(blocks, starts, strict=True):
-                data = block.data
-                place = Place(writer.segment.id, data_at, len(data), checksum(block.cid, data))
-                places.append((block.cid, place))
+            places = [
+                (block.cid, Place.of(block, writer.segment.id, data_at))
+                for block, data_at in zip(blocks, starts, strict=True)
+            ]
             with self._mutex, self._index.transaction():
                 self._index.point(places, are_new=are_new)
                 self._index.mark(writer.segment.id, writer.size_bytes)
@@ -262,7 +263,7 @@ class DiskBlockstore:
         except (OSError, sqlite3.Error) as error:
             asked = writer.size_bytes - size_bytes
             self._take_back(writer, size_bytes)
-            if getattr(error, "errno", None) in _FULL or _is_full(error):
+            if is_full(error):
                 raise self._full(asked) from error
             raise
         except BaseException:
@@ -284,10 +285,6 @@ class DiskBlockstore:
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.close()
-
-    def _require_room(self, needed_bytes: int) -> None:
-        if needed_bytes + self._segment_bytes_max > self._free_bytes():
-            raise self._full(needed_bytes)
 
     def _full(self, needed_bytes: int) -> BlockstoreFull:
         return BlockstoreFull(
@@ -401,7 +398,3 @@ class DiskBlockstore:
 
     def _path(self, segment: SegmentFile) -> Path:
         return self._folder / segment.name
-
-
-def _is_full(error: Exception) -> bool:
-    return isinstance(error, sqlite3.Error) and is_full(error)

@@ -4,14 +4,16 @@ Made from the segments alone, so it can always be thrown away and made anew. Not
 many threads: its owner lets one in at a time.
 """
 
+import errno
 import hashlib
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
+from ipfs.block import Block
 from ipfs.cid import CID
 from ipfs.segments.record import Found, Kind, checksum
 from ipfs.segments.scrub import Entry
@@ -61,6 +63,11 @@ class Place:
     data_at: int
     data_bytes: int
     checksum: bytes
+
+    @classmethod
+    def of(cls, block: Block, segment: int, data_at: int) -> Self:
+        """Return where a block was written."""
+        return cls(segment, data_at, len(block.data), checksum(block.cid, block.data))
 
     def holds(self, cid: CID, data: bytes) -> bool:
         """Whether `data`, read from here, is the block's."""
@@ -365,8 +372,10 @@ def _remove(path: Path) -> None:
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
-def is_full(error: sqlite3.Error) -> bool:
-    """Whether the index could not grow for want of room."""
+def is_full(error: OSError | sqlite3.Error) -> bool:
+    """Whether a segment or the index could not grow for want of room."""
+    if isinstance(error, OSError):
+        return error.errno in {errno.ENOSPC, errno.EDQUOT}
     return _code(error) == sqlite3.SQLITE_FULL
 
 
