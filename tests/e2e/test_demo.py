@@ -52,7 +52,7 @@ def test_ctrl_c_in_the_middle_leaves_nothing_running(tmp_path: Path, demos: str)
     assert not processes_that_mention(demos)
 
 
-async def test_a_second_ctrl_c_leaves_nothing_running_either(tmp_path: Path, demos: str) -> None:
+async def test_a_second_ctrl_c_leaves_nothing_either(tmp_path: Path, demos: str) -> None:
     with User(tmp_path).runs("demo", until='"provider"') as demo:
         [ledger] = processes_that_mention("/ledger", demos)
         os.kill(ledger, signal.SIGSTOP)
@@ -60,6 +60,14 @@ async def test_a_second_ctrl_c_leaves_nothing_running_either(tmp_path: Path, dem
         await until(lambda: processes_that_mention(demos) == [ledger])
         assert demo.end(signal.SIGINT) == 130, "it did not wait for the ledger"
     await until(lambda: not processes_that_mention(demos))
+    assert not folders_of(demos)
+
+
+async def test_a_demo_that_is_killed_leaves_nothing_running(tmp_path: Path, demos: str) -> None:
+    with User(tmp_path).runs("demo", until='"provider"') as demo:
+        assert processes_that_mention(demos)
+        demo.end(signal.SIGKILL)
+        await until(lambda: not processes_that_mention(demos))
 
 
 def test_a_path_that_no_sector_takes_is_refused_before_anything_starts(tmp_path: Path) -> None:
@@ -76,6 +84,11 @@ def test_a_path_that_no_sector_takes_is_refused_before_anything_starts(tmp_path:
 def test_a_path_that_is_not_there_is_not_found(tmp_path: Path) -> None:
     done = User(tmp_path).says("demo", str(tmp_path / "nothing"))
     assert (done.exit_code, done.error_code) == (4, "not-found")
+
+
+def folders_of(demos: str) -> list[Path]:
+    """Return the folders that demos have left."""
+    return list(Path(demos).parent.glob("holdfast-demo-*"))
 
 
 def processes_that_mention(*texts: str) -> list[int]:
