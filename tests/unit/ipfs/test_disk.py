@@ -76,7 +76,7 @@ def test_an_opening_that_fails_leaves_nothing_open(tmp_path: Path) -> None:
     before = set(Path("/proc/self/fd").iterdir())
     with pytest.raises(IsADirectoryError):
         DiskBlockstore(folder)
-    assert set(Path("/proc/self/fd").iterdir()) == before
+    assert set(Path("/proc/self/fd").iterdir()) <= before, "others may close theirs"
     segment.rmdir()
     (tmp_path / "away").rename(segment)
     with DiskBlockstore(folder) as store:
