@@ -201,10 +201,11 @@ async def _index(folder: CID, blocks: Blocks) -> tuple[CID, File] | None:
 
 
 def _file(found: Found, cid: CID, file: File, name: str, file_body: FileBody) -> Answer:
+    media_type = headers.content_type(name, file.data)
     named = {
         **found.headers,
-        "Content-Type": headers.content_type(name, file.data),
-        "Content-Security-Policy": headers.CONTENT_POLICY,
+        **headers.content_policy(media_type),
+        "Content-Type": media_type,
         "Etag": headers.cid_etag(cid),
     }
     if is_unchanged(found, named):

@@ -55,7 +55,7 @@ class ContentDenied(GatewayError):
 
 
 class NotCached(GatewayError):
-    """It would have to be fetched, and `only-if-cached` forbids that."""
+    """It is not here, and only what is was asked for (`only-if-cached`)."""
 
     code = "not-cached"
     status = HTTPStatus.PRECONDITION_FAILED

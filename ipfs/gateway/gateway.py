@@ -85,7 +85,7 @@ class Gateway:
                 answer = await self._content(found, blocks)
                 return replace(answer, rest=None) if request.is_head else await answer.begun()
             except BlockNotFound as error:
-                if request.only_if_cached and self._supply.routing is not None:
+                if request.only_if_cached:
                     raise NotCached(str(error)) from error
                 raise ContentNotFound(str(error)) from error
             except BlockUnavailable as error:

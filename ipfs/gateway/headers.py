@@ -17,10 +17,15 @@ LISTING_CACHE: Final = "public, max-age=604800"
 """A page that we made of a folder may look different some day."""
 
 CONTENT_POLICY: Final = (
-    "sandbox allow-scripts allow-forms allow-modals allow-popups allow-downloads"
+    "sandbox allow-scripts allow-forms allow-modals allow-downloads"
+    " allow-popups allow-popups-to-escape-sandbox"
 )
 """All content shares the gateway's host, so each page gets an origin of its own, which nobody else
-has: no cookies, no storage, no workers to plant for what others look at."""
+has: no cookies, no storage, no workers to plant for what others look at. A page that it opens
+elsewhere is as it would be without us; here that one has this policy as well."""
+
+_WITHOUT_ORIGIN: Final = frozenset({"application/pdf"})
+"""What browsers show by programs of their own, which Chrome does not start in a sandbox."""
 
 LISTING_POLICY: Final = (
     "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -29,7 +34,9 @@ LISTING_POLICY: Final = (
 CORS: Final[Mapping[str, str]] = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Methods": "GET, HEAD, OPTIONS",
-    "Access-Control-Allow-Headers": "Content-Type, If-None-Match, Range, X-Requested-With",
+    "Access-Control-Allow-Headers": (
+        "Cache-Control, Content-Type, If-None-Match, Range, X-Requested-With"
+    ),
     "Access-Control-Expose-Headers": (
         "Content-Length, Content-Range, Etag, X-Ipfs-Path, X-Ipfs-Roots"
     ),
@@ -88,6 +95,11 @@ def content_type(name: str, first_bytes: bytes) -> str:
     if guessed is None:
         guessed = "text/plain" if _is_text(first_bytes) else "application/octet-stream"
     return f"{guessed}; charset=utf-8" if guessed.startswith("text/") else guessed
+
+
+def content_policy(media_type: str) -> dict[str, str]:
+    """Return the header that keeps a file's page to itself, if it would be one of ours."""
+    return {} if media_type in _WITHOUT_ORIGIN else {"Content-Security-Policy": CONTENT_POLICY}
 
 
 def disposition(kind: str, filename: str) -> str:

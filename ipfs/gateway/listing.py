@@ -11,7 +11,7 @@ from ipfs.unixfs.node import Entry
 LISTED_MAX: Final = 1 << 16
 """Entries of a folder that is shown."""
 
-LISTING_VERSION: Final = 1
+LISTING_VERSION: Final = 2
 """Part of the page's etag: raise it when the page changes."""
 
 
@@ -32,7 +32,7 @@ def listing(path: ContentPath, entries: Sequence[Entry]) -> str:
             f"<body><h1><bdi>{title}</bdi></h1><ul>",
             *up,
             *links,
-            "</ul></body></html>",
+            '</ul><p><a href="?format=car">all of it as a CAR</a></p></body></html>',
             "",
         )
     )

@@ -30,6 +30,8 @@ async def test_a_provider_serves_what_it_has_and_fetches_nothing() -> None:
                 assert (await http.get(f"/ipfs/{kept.cid}?format=raw")).content == kept.data
                 missing = CID.of(Codec.RAW, b"not here")
                 assert (await http.get(f"/ipfs/{missing}")).status_code == 404
+                only = {"Cache-Control": "only-if-cached"}
+                assert (await http.get(f"/ipfs/{missing}", headers=only)).status_code == 412
                 foreign = {"Host": "evil.example"}
                 assert (await http.get(f"/ipfs/{kept.cid}", headers=foreign)).status_code == 403
             port = httpx.URL(address.http_url).port

@@ -67,6 +67,9 @@ async def test_a_file_is_its_bytes_with_all_that_caches_need(
             f"/ipfs/{root}/big.bin", headers={"If-None-Match": answer.headers["etag"]}
         )
         assert (again.status_code, again.content) == (304, b"")
+        pdf = await client.get(f"/ipfs/{root}/big.bin?filename=big.pdf")
+        assert pdf.headers["content-type"] == "application/pdf"
+        assert "content-security-policy" not in pdf.headers, "Chrome shows none in a sandbox"
 
 
 async def test_head_says_what_get_would_and_sends_nothing(
@@ -151,6 +154,7 @@ async def test_a_listing_escapes_its_names_and_runs_nothing(
         assert "a b &amp; &lt;c&gt;.txt" in answer.text
         assert 'href="./a%20b%20%26%20%3Cc%3E.txt"' in answer.text
         assert "<c>" not in answer.text
+        assert 'href="?format=car"' in answer.text
         assert answer.headers["content-security-policy"].startswith("default-src 'none'")
         assert answer.headers["etag"].startswith('"DirIndex-')
         assert "immutable" not in answer.headers["cache-control"]
