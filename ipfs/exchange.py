@@ -126,11 +126,13 @@ async def fetch_dag(
     idle_timeout_s: float,
     peers: Sequence[PeerAddress] = (),
     routing: Routing | None = None,
+    within: CID | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> FetchedDag:
     """Bring a DAG into the store, every block checked.
 
     idle_timeout_s:  a peer that owes a block and is silent for so long is asked no more
+    within:          the root of a larger DAG that it is part of: who has that may have it, too
     on_progress:     called with the blocks and bytes that have come, or were here, so far
 
     Can be called again after any failure: what has come is stored then, the last second's only
@@ -142,6 +144,7 @@ async def fetch_dag(
     """
     walk = _Walk(root, limits)
     batch = _Batch(exchange)
+    roots = (root,) if within is None else (within, root)
     sought: set[CID] = set()
     with exchange.fetch(peers, idle_timeout_s=idle_timeout_s) as fetch:
         try:
@@ -154,7 +157,7 @@ async def fetch_dag(
                 if missing or walk.is_exhausted:
                     fetch.want(missing, are_last=walk.is_exhausted)
                 if walk.wanted_count and not walk.has_room:
-                    blocks = await _receive(fetch, root, routing, sought)
+                    blocks = await _receive(fetch, roots, routing, sought)
                     walk.receive(blocks)
                     # What comes next is asked for before these are stored: the line stays busy.
                     fetch.want(await _meet_stored(exchange, walk), are_last=walk.is_exhausted)
@@ -337,15 +340,15 @@ def _mark(encoded: bytes) -> int:
 
 
 async def _receive(
-    fetch: BlockFetch, root: CID, routing: Routing | None, sought: set[CID]
+    fetch: BlockFetch, roots: tuple[CID, ...], routing: Routing | None, sought: set[CID]
 ) -> list[Block]:
-    """Receive blocks; look for more peers if none has one: by the root, then by the block."""
+    """Receive blocks; look for more peers if none has one: by the roots, then by the block."""
     while True:
         try:
             return await fetch.receive()
         except BlockUnavailable as error:
-            unsought = [cid for cid in (root, error.cid) if cid not in sought]
+            unsought = [cid for cid in (*roots, error.cid) if cid not in sought]
             if routing is None or not unsought:
-                raise DagUnavailable(root, error.cid, error.answers) from error
+                raise DagUnavailable(roots[-1], error.cid, error.answers) from error
             sought.add(unsought[0])
             fetch.seek(routing.find_providers(unsought[0]))

@@ -118,17 +118,20 @@ class Network:
         await self.exchange.keep([block])
         return block
 
-    async def bring(self, root: CID, on_progress: Callable[[int, int], None]) -> None:
-        """Bring a whole DAG here. Raises as `fetch_dag` does."""
+    async def bring(
+        self, cid: CID, on_progress: Callable[[int, int], None], *, root: CID | None = None
+    ) -> None:
+        """Bring a whole DAG here, a part of that of `root`. Raises as `fetch_dag` does."""
         timeout_s = self.config.fetch_idle_seconds
         try:
             await fetch_dag(
                 self.exchange,
-                root,
+                cid,
                 limits=LIMITS,
                 idle_timeout_s=timeout_s,
                 peers=self.holders,
                 routing=self.routing,
+                within=root,
                 on_progress=on_progress,
             )
         except DagUnavailable:
@@ -137,7 +140,7 @@ class Network:
             async with GatewayExchange(self.exchange, self.gateways) as exchange:
                 await fetch_dag(
                     exchange,
-                    root,
+                    cid,
                     limits=LIMITS,
                     idle_timeout_s=timeout_s,
                     on_progress=on_progress,
@@ -307,15 +310,16 @@ class Source:
         except BlockNotFound:
             return await network.get(cid, root=self._root)
 
-    async def bring(self, root: CID, on_progress: Callable[[int, int], None]) -> None:
+    async def bring(self, cid: CID, on_progress: Callable[[int, int], None]) -> None:
         """Have a whole DAG here. Raises as `get` does, and what `walk` and `fetch_dag` do."""
+        self._root = self._root or cid
         try:
-            await asyncio.to_thread(_require_whole, self.blocks, root)
+            await asyncio.to_thread(_require_whole, self.blocks, cid)
         except BlockNotFound:
             if self._join is None:
                 raise
             network = await self._joined(self._join)
-            await network.bring(root, on_progress)
+            await network.bring(cid, on_progress, root=self._root)
 
     async def resolve(self, name: PeerId) -> str:
         """Return the content path that a name leads to. Raises as `Network.resolve` does."""

@@ -39,6 +39,8 @@ def story(folder: Path, address: str) -> None:
             ("big", "unknown"),
             ("inner", "unknown"),
         ]
+        read = carol.says("ipfs", "get", f"{root}/big", *via, "-o", str(folder / "part"))
+        assert read.result["cid"] == whole[0]["cid"], "whoever has the folder has what is in it"
         carol.says("ipfs", "pin", "add", root, *via).result  # noqa: B018
     told = alice.says("ipfs", "id").result
     assert (told["peer_id"], "listen" in told) == (alice_id, False), "nobody listens by now"

@@ -390,6 +390,21 @@ async def test_a_block_that_the_providers_of_the_root_lack_is_looked_for_by_itse
         assert len(set(store)) == len(blocks)
 
 
+async def test_who_has_a_larger_dag_is_asked_for_a_part_of_it() -> None:
+    blocks = tree(40)
+    root, *_, part = reversed(blocks)
+    async with (
+        MemoryNetwork() as network,
+        node(network, blocks) as (provider, _, _),
+        node(network) as (_, bitswap, _),
+    ):
+        routing = Signposts({root.cid: [where(provider)]})
+        await fetch_dag(
+            bitswap, part.cid, limits=ROOMY, idle_timeout_s=5, routing=routing, within=root.cid
+        )
+        assert routing.sought == [root.cid]
+
+
 async def test_a_provider_is_asked_as_soon_as_it_is_found() -> None:
     blocks = tree(40)
     is_closed = asyncio.Event()
