@@ -7,7 +7,15 @@ from ipfs import dag_cbor, varint
 from ipfs.block import Block
 from ipfs.blockstore import Blockstore
 from ipfs.byte_source import ByteSource, read_up_to
-from ipfs.car_v2 import HEADER_BYTES, PRAGMA, CarV2Header, IndexEntry, decode_index, encode_index
+from ipfs.car_v2 import (
+    HEADER_BYTES,
+    PRAGMA,
+    CarV2Header,
+    IndexCheck,
+    IndexEntry,
+    decode_index,
+    encode_index,
+)
 from ipfs.cid import CID
 from ipfs.dag import walk
 from ipfs.errors import LimitExceeded, MalformedBytes, PeerError
@@ -98,19 +106,28 @@ class CarReader:
             raise CarVersionUnsupported(version)
 
     def __iter__(self) -> Iterator[Block]:
-        """Yield the blocks in order, each checked; at their end the index, if any, is checked."""
+        """Yield the blocks in order, each checked; then check that the index, if any, is theirs."""
+        check = IndexCheck()
+        at = self._source.at
         while (section := self._frame("CAR section", limit=SECTION_BYTES_MAX)) is not None:
             cid, data_at = CID.decode_prefix(section)
             yield Block.checked(cid, section[data_at:])
-        for _ in self.index():
-            pass
+            if self._v2 is not None:
+                check.read(IndexEntry(cid.hash_code, cid.digest, at - self._v2.data_offset))
+            at = self._source.at
+        if self._v2 is not None:
+            self._check_rest(self._v2, check)
 
-    def index(self) -> Iterator[IndexEntry]:
-        """Yield the entries of the index that follows the blocks, after these were read."""
-        if self._v2 is not None and self._v2.index_offset:
-            self._source.end_at(None)
-            self._source.skip_to(self._v2.index_offset)
-            yield from decode_index(self._source.exactly, data_bytes=self._v2.data_bytes)
+    def _check_rest(self, header: CarV2Header, check: IndexCheck) -> None:
+        self._source.end_at(None)
+        if header.index_offset:
+            self._source.skip_to(header.index_offset)
+            for entry in decode_index(self._source.exactly, data_bytes=header.data_bytes):
+                check.told(entry)
+            if not check.agrees(is_fully_indexed=header.is_fully_indexed):
+                raise MalformedBytes("CAR index", "of other blocks than those before it")
+        if self._source.read(1):
+            raise MalformedBytes("CAR", "bytes behind its end")
 
     def _read_header(self) -> tuple[int, tuple[CID, ...]]:
         header = self._frame("CAR header", limit=HEADER_BYTES_MAX)
@@ -135,15 +152,15 @@ class _Counted:
 
     def __init__(self, source: ByteSource) -> None:
         self._source = source
-        self._at = 0
+        self.at = 0
         self._end: int | None = None
 
     def read(self, count: int) -> bytes:
         """Return `count` bytes, fewer only at the end. Raises `MalformedBytes` if it ends early."""
         if self._end is not None:
-            count = min(count, self._end - self._at)
+            count = min(count, self._end - self.at)
         data = read_up_to(self._source, count) if count else b""
-        self._at += len(data)
+        self.at += len(data)
         if self._end is not None and len(data) < count:
             raise MalformedBytes("CAR", "truncated")
         return data
@@ -157,9 +174,9 @@ class _Counted:
 
     def skip_to(self, offset: int) -> None:
         """Pass over bytes up to an offset from where the source began."""
-        while self._at < offset:
-            self.exactly(min(offset - self._at, _SKIP_BYTES))
-        if self._at > offset:
+        while self.at < offset:
+            self.exactly(min(offset - self.at, _SKIP_BYTES))
+        if self.at > offset:
             raise MalformedBytes("CAR", "a part that lies behind")
 
     def end_at(self, offset: int | None) -> None:

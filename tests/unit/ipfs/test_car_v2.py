@@ -2,17 +2,26 @@
 
 import io
 import struct
-from collections.abc import Iterator
+import tracemalloc
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import pytest
 
 from ipfs import varint
 from ipfs.block import Block
 from ipfs.blockstore import MemoryBlockstore
-from ipfs.car import CarReader, CarVersionUnsupported, car_of, car_v2_of
-from ipfs.car_v2 import PRAGMA, CarV2Header, IndexEntry, decode_index, encode_index
+from ipfs.car import (
+    CarReader,
+    CarVersionUnsupported,
+    car_of,
+    car_v2_of,
+    encode_header,
+    encode_section,
+)
+from ipfs.car_v2 import PRAGMA, CarV2Header, IndexCheck, IndexEntry, decode_index, encode_index
 from ipfs.cid import CID, Codec, HashCode
-from ipfs.errors import PeerError
+from ipfs.errors import MalformedBytes, PeerError
 from ipfs.unixfs.chunker import FixedSize
 from ipfs.unixfs.importer import import_file
 from ipfs.unixfs.profiles import ImportSettings
@@ -71,7 +80,7 @@ def _multihash(entry: IndexEntry) -> bytes:
 
 
 OF_A_DRAFT = "0100"
-"""Of one fixture, whose index has no codec; it is passed over."""
+"""How the index of one fixture begins, which has no codec: with the count of its widths."""
 
 
 def test_indexes_of_other_implementations_find_their_blocks() -> None:
@@ -89,14 +98,14 @@ def test_indexes_of_other_implementations_find_their_blocks() -> None:
         entries = list(decode_index(source.read, data_bytes=header.data_bytes))
         blocks = list(CarReader(io.BytesIO(data)))
         indexed = [block for block in blocks if block.cid.hash_code != HashCode.IDENTITY]
-        assert len(entries) == (0 if kind == OF_A_DRAFT else len(indexed))
+        assert len(entries) == len(indexed)
         for entry in entries:
             _, cid_at = varint.decode(data, header.data_offset + entry.offset)
             cid, _ = CID.decode_prefix(data, cid_at)
             assert cid.digest == entry.digest
             assert entry.hash_code in {None, cid.hash_code}
-        places = [(_multihash(entry), entry.offset) for entry in entries]
-        if places:
+        if kind != OF_A_DRAFT:
+            places = [(_multihash(entry), entry.offset) for entry in entries]
             assert b"".join(encode_index(places)) == data[header.index_offset :]
     assert kinds == {"8108", OF_A_DRAFT}
 
@@ -136,8 +145,11 @@ def test_cut_short_anywhere_it_is_refused(dag: tuple[MemoryBlockstore, CID]) -> 
 BLOCK = Block.of(Codec.RAW, b"some bytes")
 
 
-def car_v2(data_offset: int, data_bytes: int, index_offset: int, rest: bytes) -> bytes:
-    return PRAGMA + bytes(16) + struct.pack("<QQQ", data_offset, data_bytes, index_offset) + rest
+def car_v2(
+    data_offset: int, data_bytes: int, index_offset: int, rest: bytes, *, characteristics: int = 0
+) -> bytes:
+    places = struct.pack("<QQQ", data_offset, data_bytes, index_offset)
+    return PRAGMA + characteristics.to_bytes(16) + places + rest
 
 
 def car_v1() -> bytes:
@@ -174,6 +186,8 @@ def test_parts_that_are_not_where_they_are_said_to_be_are_refused(
     [
         b"",
         b"\x55",
+        b"\x82\x08\x00\x00",
+        b"\x80\x80\xc0\x01",
         b"\x81\x08" + struct.pack("<i", -1),
         b"\x81\x08" + struct.pack("<i", 1 << 30),
         b"\x80\x08" + struct.pack("<iIQ", 1, 7, 7) + bytes(7),
@@ -193,3 +207,109 @@ def test_a_car_of_version_two_holds_one_of_version_one() -> None:
     inner = car_v2(51, len(car_v1()), 0, car_v1())
     with pytest.raises(CarVersionUnsupported):
         CarReader(io.BytesIO(car_v2(51, len(inner), 0, inner)))
+
+
+BLOCKS = (
+    BLOCK,
+    Block(CID.of(Codec.RAW, b"more", hash_code=HashCode.SHA2_512), b"more"),
+    Block(CID.of(Codec.RAW, b"itself", hash_code=HashCode.IDENTITY), b"itself"),
+    BLOCK,
+)
+FULLY_INDEXED = 1 << 127
+
+
+WriteIndex = Callable[[Sequence[IndexEntry]], bytes]
+
+
+def indexed_car(index: WriteIndex, *, characteristics: int = 0) -> bytes:
+    """Return the CAR of all `BLOCKS`, and the index that is made of their right entries."""
+    car, entries = encode_header([BLOCK.cid]), []
+    for block in BLOCKS:
+        entries.append(IndexEntry(block.cid.hash_code, block.cid.digest, len(car)))
+        car += encode_section(block) + block.data
+    end = 51 + len(car)
+    return car_v2(51, len(car), end, car + index(entries), characteristics=characteristics)
+
+
+def with_codes(entries: Sequence[IndexEntry]) -> bytes:
+    return b"".join(encode_index((_multihash(entry), entry.offset) for entry in entries))
+
+
+def without_codes(entries: Sequence[IndexEntry]) -> bytes:
+    widths: dict[int, list[bytes]] = {}
+    for entry in entries:
+        widths.setdefault(len(entry.digest) + 8, []).append(
+            entry.digest + struct.pack("<Q", entry.offset)
+        )
+    groups = [
+        struct.pack("<IQ", width, width * len(told)) + b"".join(sorted(told))
+        for width, told in sorted(widths.items())
+    ]
+    return b"\x80\x08" + struct.pack("<i", len(groups)) + b"".join(groups)
+
+
+def of_a_draft(entries: Sequence[IndexEntry]) -> bytes:
+    return without_codes(entries)[2:]
+
+
+def hashed(entries: Sequence[IndexEntry]) -> list[IndexEntry]:
+    return [entry for entry in entries if entry.hash_code != HashCode.IDENTITY]
+
+
+kinds = pytest.mark.parametrize("write", [with_codes, without_codes, of_a_draft])
+
+
+@kinds
+def test_an_index_tells_of_all_blocks_or_of_all_but_those_that_carry_themselves(
+    write: WriteIndex,
+) -> None:
+    for car in (
+        indexed_car(write),
+        indexed_car(write, characteristics=FULLY_INDEXED),
+        indexed_car(lambda entries: write(hashed(entries))),
+    ):
+        assert list(CarReader(io.BytesIO(car))) == list(BLOCKS)
+        with pytest.raises(MalformedBytes):
+            list(CarReader(io.BytesIO(car + b"\0")))
+
+
+@kinds
+def test_an_index_of_other_blocks_or_places_is_refused(
+    write: WriteIndex,
+) -> None:
+    code = CID.of(Codec.RAW, b"absent")
+    absent = IndexEntry(code.hash_code, code.digest, 1)
+    for car in (
+        indexed_car(lambda entries: write(hashed(entries)), characteristics=FULLY_INDEXED),
+        indexed_car(lambda entries: write(entries[1:])),
+        indexed_car(lambda entries: write([*entries, entries[0]])),
+        indexed_car(lambda entries: write([*entries[1:], absent])),
+        indexed_car(lambda entries: write([replace(entries[0], offset=7), *entries[1:]])),
+        indexed_car(lambda _: write([])),
+    ):
+        with pytest.raises(MalformedBytes):
+            list(CarReader(io.BytesIO(car)))
+
+
+@pytest.mark.parametrize("bit", [0, 7, 64, 126])
+def test_a_characteristic_without_a_meaning_is_refused(bit: int) -> None:
+    car = car_v1()
+    with pytest.raises(MalformedBytes):
+        CarReader(io.BytesIO(car_v2(51, len(car), 0, car, characteristics=1 << bit)))
+
+
+def test_what_comes_behind_the_data_is_an_index_or_refused() -> None:
+    car = car_v1()
+    with pytest.raises(MalformedBytes):
+        list(CarReader(io.BytesIO(car_v2(51, len(car), 0, car + b"\0"))))
+
+
+def test_the_check_of_an_index_takes_no_memory_by_the_block() -> None:
+    check = IndexCheck()
+    entries = (IndexEntry(HashCode.SHA2_256, bytes(32), offset) for offset in range(20_000))
+    tracemalloc.start()
+    for entry in entries:
+        check.read(entry)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 10_000
