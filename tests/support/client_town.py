@@ -5,7 +5,7 @@ real provider has done what is due.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -265,20 +265,17 @@ class FeignedProvider:
         serve_asks(self.host, lambda: signed)
 
     def answers(
-        self, consider: Callable[[Propose], Accept | Reject], status: Status | None = None
+        self,
+        consider: Callable[[Propose], Accept | Reject],
+        status: Callable[[StatusRequest, PeerId], Awaitable[Status]] | None = None,
     ) -> None:
-        """Answer proposals, and questions after them with `status` (of whatever proposal)."""
+        """Answer proposals, and questions after them; by itself, that the blocks are on the way."""
 
         async def answer(propose: Propose) -> Accept | Reject:
             self.proposals.append(propose.proposal)
             return consider(propose)
 
-        async def tell(question: StatusRequest, _sender: PeerId) -> Status:
-            cid = question.proposal_cid
-            told = status or Status(proposal_cid=cid, progress=Progress.TRANSFERRING)
-            return told.evolve(proposal_cid=cid)
-
-        serve_deals(self.host, consider=answer, status=tell)
+        serve_deals(self.host, consider=answer, status=status or told(Progress.TRANSFERRING))
 
     def accept(self, propose: Propose) -> Accept:
         """Say yes."""
@@ -290,6 +287,15 @@ class FeignedProvider:
         """Publish a deal without having a byte of it."""
         publish = PublishDeals(provider_id=self.id, proposal_cids=(proposal.cid,))
         await self.sender.send(publish)
+
+
+def told(progress: Progress) -> Callable[[StatusRequest, PeerId], Awaitable[Status]]:
+    """Return what tells everybody who asks that it is so far."""
+
+    async def tell(question: StatusRequest, _: PeerId) -> Status:
+        return Status(proposal_cid=question.proposal_cid, progress=progress)
+
+    return tell
 
 
 class Town:
@@ -342,6 +348,11 @@ class Town:
             task.cancel()
             await asyncio.wait([task])
         return task.result()
+
+    async def hears(self, sender: Address, count: int) -> None:
+        """Return once the sender has said so much in all."""
+        while (await self.ledger.sender(sender)).next_nonce < count:  # noqa: ASYNC110  no event
+            await asyncio.sleep(0)
 
     async def close_epoch(self) -> None:
         """Let one epoch pass; the ledger's books are right after it."""

@@ -13,8 +13,16 @@ from client.errors import NotEnoughProviders, PieceTooLarge
 from client.prepare import Prepared
 from client.selection import Quote, StorageTerms
 from client.storing import Stage, Step, Stored, missing_copies, quote_piece, store_piece
-from ipfs.cid import CID, Codec
-from market.messages import Progress, Propose, Reject, RejectCode, SignedProposal, Status
+from ipfs.p2p.peer_id import PeerId
+from market.messages import (
+    Progress,
+    Propose,
+    Reject,
+    RejectCode,
+    SignedProposal,
+    Status,
+    StatusRequest,
+)
 from tests.support.client_town import (
     Client,
     FeignedProvider,
@@ -22,6 +30,7 @@ from tests.support.client_town import (
     RealProvider,
     Town,
     client_of,
+    told,
     town,
 )
 
@@ -167,11 +176,15 @@ async def test_who_says_dropped_and_publishes_pays_for_it(tmp_path: Path) -> Non
         liar.sells()
         publishing: list[asyncio.Task[None]] = []
 
-        def accept_and_publish(propose: Propose) -> object:
-            publishing.append(asyncio.create_task(publish_once_reserved(place, liar, propose)))
-            return liar.accept(propose)
+        async def publish_first(question: StatusRequest, _: PeerId) -> Status:
+            """Say so once the deal waits for the block, before which the client cancels."""
+            if not publishing:
+                nonce = (await place.ledger.sender(liar.sender.address)).next_nonce
+                publishing.append(asyncio.create_task(liar.publish(liar.proposals[0])))
+                await place.hears(liar.sender.address, nonce + 1)
+            return Status(proposal_cid=question.proposal_cid, progress=Progress.DROPPED)
 
-        liar.answers(accept_and_publish, told(Progress.DROPPED))  # type: ignore[arg-type]
+        liar.answers(liar.accept, publish_first)
         prepared, agreed = await file_for(client, liar)
         with pytest.raises(NotEnoughProviders):
             await stored(client, prepared, agreed, Diary())
@@ -385,16 +398,3 @@ class CutAt(Diary):
 def rejecting(propose: Propose) -> Reject:
     code = RejectCode.NO_SPACE
     return Reject(proposal_cid=propose.proposal.cid, code=code, reason="full")
-
-
-def told(progress: Progress) -> Status:
-    return Status(proposal_cid=CID.of(Codec.RAW, b""), progress=progress)
-
-
-async def publish_once_reserved(place: Town, liar: FeignedProvider, propose: Propose) -> None:
-    """Publish in the very block before which the client takes its money back."""
-    cid = propose.proposal.cid
-    epoch = place.epoch
-    while cid not in {one.proposal.cid for one in await place.ledger.reservations(liar.id)}:
-        epoch = (await place.ledger.head_after(epoch)).header.epoch
-    await liar.publish(propose.proposal)
