@@ -36,6 +36,7 @@ from chain.messages import (
     SubmitWindowPost,
     Transfer,
     UpdateProvider,
+    item_count,
     spoken_for,
 )
 from chain.provider import Provider
@@ -122,14 +123,14 @@ def charge(view: LedgerView, message: Message) -> Transition:
 
 
 def fee_of(view: LedgerView, message: Message) -> Atto:
-    """Return what the message costs; a valid proof's fee comes back.
+    """Return what the message costs, by its items; a valid proof's fee comes back.
 
     A proof that a sector waits for costs no more than its payer has free: nobody with all of
     their money locked may lose it for want of a fee that would come back.
     """
     if isinstance(message.body, DrawFaucet):
         return Atto(0)
-    fee_atto = view.policy.message_fee_atto
+    fee_atto = Atto(view.policy.message_fee_atto * item_count(message.body))
     if _is_waited_for(view, message):
         return min(fee_atto, view.account(fee_payer(view, message)).free_atto)
     return fee_atto

@@ -99,6 +99,8 @@ class Policy(Record):
     collateral_periods: PositiveInt = 30
     collateral_floor_atto_per_gib: Atto = Atto(ATTO_PER_TOKEN // 1_000)
     message_fee_atto: Atto = Atto(10**9)
+    """Of each item in a batch; any other message is one."""
+
     message_epochs_max: PositiveInt = 1_200
     """How far ahead a message may expire: an hour."""
 

@@ -10,6 +10,7 @@ from chain.messages import (
     Body,
     DrawFaucet,
     ProveCommitSectors,
+    PublishDeals,
     SectorProof,
     SignedMessage,
     SubmitWindowPost,
@@ -270,6 +271,16 @@ def test_a_fee_goes_to_the_ledger_and_a_valid_proofs_comes_back() -> None:
     assert bob.free_atto == 10_000 + price_atto - 3 * fee_atto, "register, publish, pre-commit"
     assert world.ledger.account(world.ledger.ledger).balance_atto == 4 * fee_atto
     assert bob.worker.account.balance_atto == 0, "the owner pays for its worker"
+
+
+def test_a_batch_costs_as_much_as_its_items_would_alone() -> None:
+    world = World(STORY_POLICY.evolve(message_fee_atto=Atto(5)))
+    bob = world.provider("bob", atto=10_000)
+    nothing = [CID.of(Codec.RAW, b"no proposal %d" % index) for index in range(64)]
+    free_atto = bob.free_atto
+    receipt = bob.worker.says(PublishDeals(provider_id=bob.id, proposal_cids=tuple(nothing)))
+    assert len(receipt.refusals) == 64
+    assert receipt.fee_atto == free_atto - bob.free_atto == 64 * 5
 
 
 def proof_of(number: SectorNumber) -> SectorProof:
