@@ -4,7 +4,7 @@ from hashlib import sha256
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -14,6 +14,7 @@ from ipfs.p2p.peer_id import BadSignature, Identity, KeyType, PeerId, PublicKey
 from tests.support.vectors import own
 
 PEER_IDS: list[dict[str, Any]] = own("ipns_peerid.json")["peer_ids"]
+RSA: dict[str, Any] = own("rsa.json")
 
 
 @pytest.mark.parametrize("case", PEER_IDS, ids=lambda case: case["peer_id"])
@@ -99,22 +100,47 @@ def test_a_secp256k1_signature_verifies() -> None:
         key.verify(b"message", b"no signature")
 
 
-def test_an_rsa_signature_verifies_and_its_key_is_known_by_hash() -> None:
-    private = rsa.generate_private_key(65537, 2048)
-    der = private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    key = PublicKey.decode(PublicKey(KeyType.RSA, der).encode())
+def rsa_keys(*, is_read: bool) -> list[dict[str, Any]]:
+    return [case for case in RSA["keys"] if case["is_read"] == is_read]
+
+
+def rsa_bits(case: dict[str, Any]) -> str:
+    return f"{case['bits']} bits"
+
+
+@pytest.mark.parametrize("case", rsa_keys(is_read=True), ids=rsa_bits)
+def test_an_rsa_signature_verifies_and_its_key_is_known_by_hash(case: dict[str, Any]) -> None:
+    key = PublicKey(KeyType.RSA, bytes.fromhex(case["public_key_der"]))
+    assert PublicKey.decode(key.encode()) == key
     assert str(key.peer_id).startswith("Qm")
     assert key.peer_id.public_key is None
-    key.verify(b"message", private.sign(b"message", padding.PKCS1v15(), SHA256()))
+    message, signature = bytes.fromhex(RSA["message"]), bytes.fromhex(case["signature"])
+    key.verify(message, signature)
+    for wrong in (signature[:-1] + bytes([signature[-1] ^ 1]), signature[:-1], bytes(256), b""):
+        with pytest.raises(BadSignature):
+            key.verify(message, wrong)
     with pytest.raises(BadSignature):
-        key.verify(b"message", bytes(256))
+        key.verify(message + b".", signature)
 
 
-def test_an_rsa_key_that_is_too_short_is_refused() -> None:
-    private = rsa.generate_private_key(65537, 1024)
-    der = private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    with pytest.raises(MalformedBytes):
-        PublicKey(KeyType.RSA, der)
+@pytest.mark.parametrize("case", rsa_keys(is_read=False), ids=rsa_bits)
+def test_an_rsa_key_that_is_too_short_or_too_long_is_refused(case: dict[str, Any]) -> None:
+    with pytest.raises(MalformedBytes, match="2048 to 4096 bits"):
+        PublicKey(KeyType.RSA, bytes.fromhex(case["public_key_der"]))
+
+
+def test_the_bounds_of_rsa_are_tried_on_both_sides() -> None:
+    assert {case["bits"]: case["is_read"] for case in RSA["keys"]} == {
+        1024: False,
+        2047: False,
+        2048: True,
+        2049: True,
+        3072: True,
+        4095: True,
+        4096: True,
+        4097: False,
+        4104: False,
+    }
 
 
 @pytest.mark.parametrize(
