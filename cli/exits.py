@@ -34,6 +34,7 @@ _BY_CODE: Final[Mapping[str, int]] = {
     "pin-not-found": NOT_FOUND,
     "name-not-found": NOT_FOUND,
     "key-not-found": NOT_FOUND,
+    "no-provider": NOT_FOUND,
     "not-allowed": NOT_ALLOWED,
     "wrong-signature": NOT_ALLOWED,
     "key-file-open": NOT_ALLOWED,

@@ -10,12 +10,11 @@ import typer
 from cli.plumbing.words import CidArgument, PeerOption, parse_peers
 from cli.render import HomeOption, JsonFlag, LedgerOption, Output, finish, table
 from cli.settings import client_settings
-from cli.words import parse_cid, parse_peer
+from cli.words import format_count, parse_cid, parse_peer
 
 if TYPE_CHECKING:
     from client.config import ClientConfig
     from client.plumbing.session import Network
-    from ipfs.p2p.peer_id import PeerId
 
 swarm = typer.Typer(help="Connections to peers.", no_args_is_help=True)
 
@@ -51,19 +50,16 @@ def swarm_peers(
     async def work(out: Output) -> None:
         async with joined(*client_settings(home, ledger), peer) as network:
             host = network.host
-            rows = [
-                (
-                    peer_id,
-                    host.peer_agent(peer_id),
-                    ", ".join(map(str, host.known_addresses(peer_id))),
-                )
+            peers = [
+                {
+                    "peer_id": str(peer_id),
+                    "agent": host.peer_agent(peer_id),
+                    "addresses": [str(address) for address in host.known_addresses(peer_id)],
+                }
                 for peer_id in host.connected_peers()
             ]
-        told = [
-            {"peer_id": str(peer_id), "agent": agent, "addresses": addresses}
-            for peer_id, agent, addresses in rows
-        ]
-        out.result(table(("peer", "agent", "addresses"), rows), peers=told)
+        rows = [(each["peer_id"], each["agent"], ", ".join(each["addresses"])) for each in peers]
+        out.result(table(("peer", "agent", "addresses"), rows), peers=peers)
 
     finish(as_json, work)
 
@@ -109,18 +105,10 @@ def findprovs(
     """Ask the DHT who has a block."""
 
     async def work(out: Output) -> None:
-        from contextlib import aclosing
-
-        wanted = parse_cid(cid)
-        found: set[PeerId] = set()
-        async with (
-            joined(*client_settings(home, ledger), peer) as network,
-            aclosing(network.routing.find_providers(wanted, count_max=count)) as providers,
-        ):
-            async for each in providers:
-                if each.peer_id in found:
-                    continue
-                found.add(each.peer_id)
+        wanted, told_count = parse_cid(cid), 0
+        async with joined(*client_settings(home, ledger), peer) as network:
+            async for each in network.find_providers(wanted, count_max=count):
+                told_count += 1
                 addresses = [str(address) for address in each.addresses]
                 out.item(
                     "provider",
@@ -128,7 +116,7 @@ def findprovs(
                     peer_id=str(each.peer_id),
                     addresses=addresses,
                 )
-        out.result("" if found else f"the DHT knows nobody who has {wanted}", count=len(found))
+        out.result("", count=told_count)
 
     finish(as_json, work)
 
@@ -140,7 +128,10 @@ def provide(
     ledger: LedgerOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Announce CIDs on the DHT, and serve this client's blocks until interrupted."""
+    """Announce CIDs on the DHT, and serve this client's blocks until interrupted.
+
+    Whoever names the address that it prints with --peer finds them even where nobody else helps.
+    """
 
     async def work(out: Output) -> None:
         from client.plumbing.session import open_keys, open_network, open_reader
@@ -151,9 +142,11 @@ def provide(
             for root in roots:
                 blocks.size_bytes(root)
             async with open_network(config, blocks, parse_peers(peer), provider=us) as network:
+                if peer or config.bootstrap or not network.host.addresses:
+                    network.require_peers()
                 for root in roots:
-                    keepers = await network.routing.provide(root)
-                    out.event("provided", f"{keepers} peers know that we have {root}", cid=root)
+                    keepers = format_count(await network.routing.provide(root), "other peer")
+                    out.event("provided", f"{root} is announced to {keepers}", cid=root)
                 addresses = [f"{at}/p2p/{us.peer_id}" for at in network.host.addresses]
                 out.event("ready", f"serving on {', '.join(addresses)}", addresses=addresses)
                 await network.serve()

@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
+    aclosing,
     asynccontextmanager,
     contextmanager,
 )
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import ClassVar, Final, Self
 
 from chain.errors import LedgerError
 from chain.ledger import LedgerForeign, LedgerUnreachable
@@ -88,6 +89,16 @@ class NobodyToAsk(NetworkError):
         )
 
 
+class NobodyHasIt(LookupError):
+    """No peer of the DHT knows of anybody who has a block."""
+
+    code: ClassVar[str] = "no-provider"
+
+    def __init__(self, cid: CID) -> None:
+        super().__init__(f"the DHT knows nobody who has {cid}")
+        self.cid = cid
+
+
 @dataclass(frozen=True, slots=True)
 class Network:
     """The client among its peers."""
@@ -160,7 +171,7 @@ class Network:
         last:  what it was pointed at from here, which the network may have forgotten
         Raises `NobodyToAsk`, `NameNotPublished`.
         """
-        self._require_peers()
+        self.require_peers()
         return await publish(
             self.routing,
             identity,
@@ -176,7 +187,7 @@ class Network:
 
         Raises `NameNotFound`, `NobodyToAsk`, and as `IpnsRecord.path` does.
         """
-        self._require_peers()
+        self.require_peers()
         rest = ""
         for _ in range(NAMES_MAX):
             record = await resolve(self.routing, name, now_ns=time.time_ns())
@@ -189,7 +200,23 @@ class Network:
             name, rest = PeerId.parse(target), slash + after
         raise NameNotFound(name)
 
-    def _require_peers(self) -> None:
+    async def find_providers(self, cid: CID, *, count_max: int) -> AsyncIterator[PeerAddress]:
+        """Yield the peers that are said to have a block, each once.
+
+        Raises `NobodyToAsk`, `NobodyHasIt`.
+        """
+        self.require_peers()
+        found: set[PeerId] = set()
+        async with aclosing(self.routing.find_providers(cid, count_max=count_max)) as providers:
+            async for peer in providers:
+                if peer.peer_id not in found:
+                    found.add(peer.peer_id)
+                    yield peer
+        if not found:
+            raise NobodyHasIt(cid)
+
+    def require_peers(self) -> None:
+        """Check that there is somebody to ask. Raises `NobodyToAsk`."""
         if not len(self.routing.table):
             raise NobodyToAsk
 
@@ -230,14 +257,16 @@ async def open_network(
 
     peers:     to join through and to ask first, besides those of the settings and of the
                ledger's registry
-    provider:  who is dialled at the addresses of the settings; None: a visitor, who only dials
+    provider:  who is dialled at the addresses of the settings, and answers for the DHT there;
+               None: a visitor, who only dials
     """
     listen = () if provider is None else tuple(map(Multiaddr.parse, config.listen))
+    mode = Mode.SERVER if listen else Mode.CLIENT
     async with (
         Swarm(provider or Identity.generate(), listen=listen) as host,
         Bitswap(host, blocks) as exchange,
     ):
-        routing = Kademlia(host, protocol_id=config.kad_protocol_id, mode=Mode.CLIENT)
+        routing = Kademlia(host, protocol_id=config.kad_protocol_id, mode=mode)
         known = [*peers, *await _peers_to_join(config)]
         await routing.bootstrap(known)
         yield Network(config, host, blocks, exchange, routing, list(peers), gateways_of(known))

@@ -24,8 +24,10 @@ def story(folder: Path, address: str) -> None:
 
     met = bob.says("ipfs", "swarm", "connect", address).result
     assert met["agent"].startswith("holdfast/")
-    peers = bob.says("ipfs", "swarm", "peers", *via).result["peers"]
-    assert [peer["peer_id"] for peer in peers] == [address.rpartition("/")[2]]
+    [peer] = bob.says("ipfs", "swarm", "peers", *via).result["peers"]
+    assert [f"{at}/p2p/{peer['peer_id']}" for at in peer["addresses"]] == [address]
+    nobody = bob.says("ipfs", "findprovs", root, *via)
+    assert (nobody.exit_code, nobody.error_code) == (4, "no-provider")
 
     with alice.runs("ipfs", "provide", root, *via):
         alice_id = bob.says("ipfs", "findprovs", root, *via).objects[0]["peer_id"]
@@ -46,3 +48,17 @@ def story(folder: Path, address: str) -> None:
     assert (told["peer_id"], "listen" in told) == (alice_id, False), "nobody listens by now"
     assert carol.says("ipfs", "gc").result["removed"] == 0
     assert bob.says("ipfs", "gc").result["removed"] > 3
+
+
+def test_two_who_know_only_each_other_are_a_dht_of_their_own(tmp_path: Path) -> None:
+    alice, bob = User(tmp_path / "alice", NO_LEDGER), User(tmp_path / "bob", NO_LEDGER)
+    (tmp_path / "file").write_bytes(b"from home to home")
+    root = alice.says("ipfs", "add", str(tmp_path / "file")).result["cid"]
+    alice_id = alice.says("ipfs", "id").result["peer_id"]
+    with alice.runs("ipfs", "provide", root) as serving:
+        [address] = serving.ready["addresses"]
+        found = bob.says("ipfs", "findprovs", root, "--peer", address)
+        assert [each["peer_id"] for each in found.objects[:-1]] == [alice_id]
+        assert found.result["count"] == 1
+    gone = bob.says("ipfs", "findprovs", root, "--peer", address)
+    assert (gone.exit_code, gone.error_code) == (7, "nobody-to-ask")

@@ -246,6 +246,7 @@ def test_a_name_that_could_steer_a_terminal_is_made_visible(home: Home, tmp_path
         ("name publish bafkqaaa --lifetime soon", 2),
         ("name publish bafkqaaa --key mine", 7),
         ("name resolve", 7),
+        ("findprovs bafkqaaa", 7),
         ("name resolve example.org", 2),
         ("cat --offline /ipns/example.org", 2),
         ("cat bafkqaaa --peer nowhere", 2),
@@ -259,3 +260,9 @@ def test_names_and_peers_that_lead_nowhere_are_told_apart(
     listed = home.says("key", "list", "--json").result["keys"]
     assert [each["name"] for each in listed] == ["mine", "self"]
     assert listed[0]["id"] == name
+
+
+def test_who_was_to_be_told_and_is_not_there_is_missed(home: Home) -> None:
+    cid = home.says("add", "-Q", stdin=b"to be told of").text
+    nobody = f"/ip4/127.0.0.1/tcp/1/p2p/{home.says('id', '--json').result['peer_id']}"
+    assert home.says("provide", cid, "--peer", nobody).exit_code == 7
