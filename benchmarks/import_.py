@@ -20,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
+from benchmarks.page_cache import fill_page_cache
 from ipfs.cid import CID
 from ipfs.disk import DiskBlockstore
 from ipfs.unixfs.disk import import_path
@@ -42,18 +43,6 @@ def hash_all(path: Path) -> None:
     with path.open("rb", buffering=0) as file:
         while chunk := file.read(CHUNK_BYTES):
             hashlib.sha256(chunk).digest()
-
-
-def touch_memory(folder: Path, mebibytes: int) -> None:
-    """Fill the page cache and let go of it, so that the next writer finds memory that is there.
-
-    A virtual machine gets a page from its host when it first touches it, some microseconds each:
-    a file of a gibibyte pays seconds for that, which say nothing about the writer.
-    """
-    with (folder / "scratch").open("wb", buffering=0) as file:
-        for _ in range(mebibytes):
-            file.write(bytes(1 << 20))
-    (folder / "scratch").unlink()
 
 
 def import_into(folder: Path, path: Path, settings: ImportSettings) -> CID:
@@ -92,9 +81,7 @@ async def kubo_adds(folder: Path, path: Path) -> tuple[float, str]:
         return time.perf_counter() - start, cid
 
 
-def measure_one_file(
-    folder: Path, path: Path, mebibytes: int, rounds: int, figures: Figures
-) -> None:
+def measure_one_file(folder: Path, path: Path, rounds: int, figures: Figures) -> None:
     best: dict[str, tuple[float, float]] = {}
 
     def note(name: str, seconds: float, against: float | None = None) -> None:
@@ -109,11 +96,11 @@ def measure_one_file(
         for name, settings in (("v1-2025", UNIXFS_V1_2025), ("v0-2015", UNIXFS_V0_2015)):
             store, out = folder / f"{name}-{round_}", folder / "out"
             roots: list[CID] = []
-            touch_memory(folder, mebibytes)
+            fill_page_cache(folder)
             import_ = seconds_of(lambda: roots.append(import_into(store, path, settings)))  # noqa: B023 - called at once
             note(f"import, durable, {name}", import_, hashing)
             os.sync()
-            touch_memory(folder, mebibytes)
+            fill_page_cache(folder)
             note(
                 f"export, verified, {name}",
                 seconds_of(lambda: export_from(store, roots[0], out)),  # noqa: B023 - called at once
@@ -122,7 +109,7 @@ def measure_one_file(
             out.unlink()
             shutil.rmtree(store)
             if name == "v0-2015" and not why_there_is_no_kubo():
-                touch_memory(folder, mebibytes)
+                fill_page_cache(folder)
                 (folder / f"kubo-{round_}").mkdir()
                 adding, cid = asyncio.run(kubo_adds(folder / f"kubo-{round_}", path))
                 assert cid == str(roots[0]), "the same bytes, the same CID"
@@ -157,7 +144,7 @@ def main() -> None:
             for _ in range(chosen.mebibytes):
                 file.write(random.randbytes(1 << 20))
         figures = Figures(chosen.mebibytes)
-        measure_one_file(folder, folder / "file", chosen.mebibytes, chosen.rounds, figures)
+        measure_one_file(folder, folder / "file", chosen.rounds, figures)
         measure_small_files(folder, chosen.files)
 
 
