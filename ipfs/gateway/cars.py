@@ -122,7 +122,10 @@ def _unixfs(block: Block) -> Node | None:
 
 
 class Everything:
-    """The walk over a whole DAG, depth first; each block once, or as often as it is linked."""
+    """The walk over a whole DAG, depth first; each block once, or as often as it is linked.
+
+    Blocks that are their own CID are looked into on the way, and are not due.
+    """
 
     def __init__(self, root: CID, *, has_duplicates: bool) -> None:
         self._ahead = Descent(root)
@@ -133,7 +136,9 @@ class Everything:
     def wanted(self, count: int = 1) -> tuple[CID, ...]:
         """Return up to `count` CIDs that are due next, as far as is known now."""
         while len(self._due) < count and (due := self._ahead.take()) is not None:
-            if due[0] not in self._seen:
+            if inline := inline_block(due[0]):
+                self._ahead.enter(inline, due[1])
+            elif due[0] not in self._seen:
                 self._due.append(due)
         return tuple(cid for cid, _ in self._due)
 

@@ -15,7 +15,6 @@ from ipfs.blockstore import Blockstore
 from ipfs.cid import CID
 from ipfs.dag import inline_block
 from ipfs.errors import LimitExceeded
-from ipfs.plan import run
 from ipfs.unixfs.errors import UnsafeEntry
 from ipfs.unixfs.header import Metadata
 from ipfs.unixfs.node import (
@@ -29,7 +28,7 @@ from ipfs.unixfs.node import (
     read_node,
 )
 from ipfs.unixfs.ranges import RangeReader
-from ipfs.unixfs.tree import entries_of
+from ipfs.unixfs.tree import FolderReader
 
 _READ_AHEAD_BLOCKS: Final = 8
 _READERS: Final = 2
@@ -46,10 +45,14 @@ _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportLimits:
-    """What a DAG may grow to on the disk: a few blocks can name petabytes."""
+    """What a DAG may grow to on the disk: a few blocks can name petabytes.
+
+    held_entries_max:  of a folder and those above it together; of a sharded one, the root's links
+    """
 
     content_bytes_max: int = 1 << 50
     entries_max: int = 1 << 20
+    held_entries_max: int = 3 << 15
     folder_depth_max: int = 128
 
 
@@ -127,6 +130,7 @@ class _Writer:
         self._limits = limits
         self._on_progress = on_progress
         self._entry_count = 0
+        self._held_entry_count = 0
         self._written_bytes = 0
         self._promised_bytes = 0
 
@@ -186,6 +190,14 @@ class _Writer:
             raise LimitExceeded(
                 "depth of folders", limit=self._limits.folder_depth_max, asked=len(path) + 1
             )
+        held_count = len(folder.entries if isinstance(folder, Directory) else folder.buckets)
+        self._held_entry_count += held_count
+        if self._held_entry_count > self._limits.held_entries_max:
+            raise LimitExceeded(
+                "entries of folders on the way down",
+                limit=self._limits.held_entries_max,
+                asked=self._held_entry_count,
+            )
         os.mkdir(name, dir_fd=folder_fd)
         inner_fd = os.open(name, _FOLDER, dir_fd=folder_fd)
         try:
@@ -194,13 +206,18 @@ class _Writer:
             _restore(folder.metadata, inner_fd)
         finally:
             os.close(inner_fd)
+        self._held_entry_count -= held_count
 
-    def _entries(self, folder: Directory | Shard, path: tuple[str, ...]) -> tuple[Entry, ...]:
-        plan = entries_of(folder, entries_max=self._limits.entries_max)
-        try:
-            return run(plan, self._blocks.get)
-        except UnsafeEntry as error:
-            raise UnsafeEntry("/".join((*path, error.path)), error.reason) from error
+    def _entries(self, folder: Directory | Shard, path: tuple[str, ...]) -> Iterator[Entry]:
+        reader = FolderReader(folder)
+        while (found := reader.next()) is not None:
+            if isinstance(found, Entry):
+                yield found
+                continue
+            try:
+                reader.receive(self._blocks.get(found))
+            except UnsafeEntry as error:
+                raise UnsafeEntry("/".join((*path, error.path)), error.reason) from error
 
 
 def _require_room(folder_fd: int, size_bytes: int) -> None:

@@ -5,11 +5,18 @@ from enum import IntEnum
 from typing import Final, Self
 
 from ipfs import protobuf
+from ipfs.dag_pb import LINKS_MAX
 from ipfs.errors import MalformedBytes
 
 FILE_MODE: Final = 0o644
 DIRECTORY_MODE: Final = 0o755
 """What an absent mode means (specs.ipfs.tech/unixfs); such a mode is not written at all."""
+
+_FIELDS_MAX: Final = LINKS_MAX + 64
+"""A size for each link, and what else there may come to be."""
+
+_MTIME_BYTES_MAX: Final = 64
+"""Seconds and nanoseconds take sixteen."""
 
 _NANOSECONDS: Final = 10**9
 _SECONDS_MAX: Final = 1 << 63
@@ -74,13 +81,16 @@ class Header:
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
-        """Return the header; unknown fields are passed over. Raises `MalformedBytes`."""
+        """Return the header; unknown fields are passed over.
+
+        Raises `MalformedBytes`, `LimitExceeded`.
+        """
         numbers: dict[int, int] = {}
         content: bytes | None = None
         block_bytes: list[int] = []
         mtime_ns: int | None = None
         seen: set[int] = set()
-        for number, _, value in protobuf.fields(data):
+        for number, value in protobuf.FieldReader(fields_max=_FIELDS_MAX).fields(data):
             if number in seen and number != 4:
                 raise MalformedBytes("UnixFS", f"field {number} twice")
             seen.add(number)
@@ -128,6 +138,8 @@ def _encode_mtime(mtime_ns: int) -> bytes:
 
 def _decode_mtime(data: bytes) -> int:
     seconds = nanoseconds = 0
+    if len(data) > _MTIME_BYTES_MAX:
+        raise MalformedBytes("UnixFS", "a time has seconds and nanoseconds")
     for number, wire_type, value in protobuf.fields(data):
         match number, wire_type:
             case 1, protobuf.VARINT:

@@ -131,10 +131,10 @@ def check_name(name: str) -> None:
     """Refuse a name that could leave its folder or fool a terminal. Raises `UnsafeEntry`."""
     if name in {"", ".", ".."}:
         raise UnsafeEntry(name, "not a name")
+    if len(name) > NAME_BYTES_MAX or len(name.encode(errors="surrogatepass")) > NAME_BYTES_MAX:
+        raise UnsafeEntry(name[:40] + "…", f"a name has at most {NAME_BYTES_MAX} bytes")
     if "/" in name or any(unicodedata.category(character) in {"Cc", "Cs"} for character in name):
         raise UnsafeEntry(name, "a name holds no slash and no control character")
-    if len(name.encode()) > NAME_BYTES_MAX:
-        raise UnsafeEntry(name[:40] + "…", f"a name has at most {NAME_BYTES_MAX} bytes")
 
 
 def check_target(target: str, *, path: tuple[str, ...]) -> None:
@@ -183,6 +183,8 @@ def _shard(header: Header, links: tuple[PBLink, ...]) -> Shard:
         raise MalformedBytes("HAMT", f"{fanout} buckets")
     if len(bitfield) > fanout // 8:
         raise MalformedBytes("HAMT", "more bits than buckets")
+    if len(links) != int.from_bytes(bitfield).bit_count():
+        raise MalformedBytes("HAMT", "the links are not those of the bits")
     digits = bucket_digits(fanout)
     buckets = tuple(_bucket(link, digits) for link in links)
     bits = {1 << bucket.index for bucket in buckets}

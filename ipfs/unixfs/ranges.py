@@ -15,6 +15,9 @@ from ipfs.unixfs.node import File, read_node
 FILE_DEPTH_MAX: Final = 64
 """Levels of nodes in one file; 1024 links a node pass 2^63 bytes after seven."""
 
+PARTS_AHEAD_MAX: Final = 3 << 15
+"""Of all nodes on the way down to where a file is read: twelve of the widest that are made here."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Ahead:
@@ -32,8 +35,8 @@ class RangeReader:
         while reader.wanted(): data = reader.receive(block of the first CID wanted)
 
     Knows nothing of stores or networks; later CIDs that are wanted may be fetched ahead. What it
-    holds is bounded by the links of one node a level. A part that claims no bytes is not looked
-    at, so a bomb of empty parts costs nothing.
+    holds is bounded by the links of one node a level, and by `PARTS_AHEAD_MAX`. A part that claims
+    no bytes is not looked at, so a bomb of empty parts costs nothing.
     """
 
     def __init__(self, root: CID, start: int = 0, end: int | None = None) -> None:
@@ -82,6 +85,9 @@ class RangeReader:
             if max(at, self._start) < end:
                 parts.append(_Ahead(part.cid, at, part.size_bytes, ahead.depth + 1))
             at = part_end
+        if len(self._ahead) + len(parts) > PARTS_AHEAD_MAX:
+            asked = len(self._ahead) + len(parts)
+            raise LimitExceeded("parts of a file ahead", limit=PARTS_AHEAD_MAX, asked=asked)
         self._ahead += reversed(parts)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final, assert_never
 
+from ipfs.block import Block
 from ipfs.cid import CID
 from ipfs.errors import LimitExceeded, MalformedBytes
 from ipfs.plan import Plan
@@ -50,29 +51,17 @@ def entries_of(
 ) -> Plan[tuple[Entry, ...]]:
     """Plan to list a folder, in the order of its blocks.
 
-    Raises `LimitExceeded`; `MalformedBytes` for shards that are not a sharded directory's: every
-    entry must be where its hash says, so no shard can be linked twice to make a bomb.
+    Raises as `FolderReader` does, and `LimitExceeded`.
     """
-    if isinstance(folder, Directory):
-        return folder.entries
     entries: list[Entry] = []
-    ahead = [_contents(folder, level=0, way=0)]
-    while ahead:
-        found = next(ahead[-1], None)
-        match found:
-            case None:
-                ahead.pop()
-            case Entry():
-                entries.append(found)
-                if len(entries) > entries_max:
-                    raise LimitExceeded(
-                        "entries of a folder", limit=entries_max, asked=len(entries)
-                    )
-            case _Below():
-                shard = yield from _shard_at(found.cid, folder, len(ahead))
-                ahead.append(_contents(shard, level=len(ahead), way=found.way))
-            case _:
-                assert_never(found)
+    reader = FolderReader(folder)
+    while (found := reader.next()) is not None:
+        if isinstance(found, CID):
+            reader.receive((yield found))
+            continue
+        entries.append(found)
+        if len(entries) > entries_max:
+            raise LimitExceeded("entries of a folder", limit=entries_max, asked=len(entries))
     return tuple(entries)
 
 
@@ -84,6 +73,49 @@ class _Below:
     way: int
 
 
+class FolderReader:
+    """Gives the entries of a folder in the order of its blocks, and names the shards that it needs.
+
+        while found := reader.next(): an entry, or the CID of a block to receive before the next
+
+    Holds the folder and one shard a level. Raises `LimitExceeded`; `MalformedBytes` for shards that
+    are not a sharded directory's: every entry must be where its hash says, so no shard can be
+    linked twice to make a bomb.
+    """
+
+    def __init__(self, folder: Directory | Shard) -> None:
+        self._folder = folder
+        self._levels: list[Iterator[Entry | _Below]] = [
+            iter(folder.entries)
+            if isinstance(folder, Directory)
+            else _contents(folder, level=0, way=0)
+        ]
+        self._way = 0
+
+    def next(self) -> Entry | CID | None:
+        """Return the next entry, or the CID of a shard to receive; None at the end."""
+        while self._levels:
+            found = next(self._levels[-1], None)
+            match found:
+                case None:
+                    self._levels.pop()
+                case Entry():
+                    return found
+                case _Below():
+                    self._way = found.way
+                    return found.cid
+                case _:
+                    assert_never(found)
+        return None
+
+    def receive(self, block: Block) -> None:
+        """Take the shard that was named."""
+        assert isinstance(self._folder, Shard), "a plain folder names no shards"
+        level = len(self._levels)
+        shard = _shard_of(block, self._folder, level)
+        self._levels.append(_contents(shard, level=level, way=self._way))
+
+
 def _find(root: Shard, name: str) -> Plan[CID | None]:
     shard = root
     for level in range(levels_max(root.fanout)):
@@ -91,14 +123,14 @@ def _find(root: Shard, name: str) -> Plan[CID | None]:
         bucket = next((bucket for bucket in shard.buckets if bucket.index == index), None)
         if bucket is None or bucket.name:
             return bucket.cid if bucket is not None and bucket.name == name else None
-        shard = yield from _shard_at(bucket.cid, root, level + 1)
+        shard = _shard_of((yield bucket.cid), root, level + 1)
     return None
 
 
-def _shard_at(cid: CID, root: Shard, level: int) -> Plan[Shard]:
+def _shard_of(block: Block, root: Shard, level: int) -> Shard:
     if level >= levels_max(root.fanout):
         raise LimitExceeded("levels of shards", limit=levels_max(root.fanout), asked=level + 1)
-    node = read_node((yield cid))
+    node = read_node(block)
     if not isinstance(node, Shard) or node.fanout != root.fanout or not node.buckets:
         raise MalformedBytes("HAMT", "no shard of this directory")
     return node

@@ -3,16 +3,20 @@
 import io
 import tracemalloc
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from ipfs import protobuf
 from ipfs.block import Block
 from ipfs.blockstore import MemoryBlockstore
 from ipfs.cid import CID, Codec
-from ipfs.dag import walk
+from ipfs.dag import DEPTH_MAX, walk
 from ipfs.dag_pb import PBLink, PBNode
-from ipfs.errors import LimitExceeded, MalformedBytes
+from ipfs.errors import LimitExceeded, MalformedBytes, PeerError
+from ipfs.exchange import DagLimits, fetch_dag
+from ipfs.p2p.memory import MemoryNetwork
 from ipfs.plan import run
 from ipfs.unixfs.exporter import ExportLimits, export
 from ipfs.unixfs.hamt import HASH_MURMUR3_X64_64, place_of
@@ -21,6 +25,7 @@ from ipfs.unixfs.importer import import_file
 from ipfs.unixfs.node import Shard, read_node
 from ipfs.unixfs.ranges import read_range
 from ipfs.unixfs.tree import entries_of, resolve
+from tests.support.bitswap import node, where
 
 QUOTE_BYTES = 4 << 20
 LIMITS = ExportLimits(content_bytes_max=QUOTE_BYTES, entries_max=300)
@@ -96,6 +101,7 @@ def folders(levels: int) -> CID:
 
 
 BOMBS: dict[str, Callable[[], CID]] = {
+    "a KiB that becomes a pebibyte": lambda: repeated(40, 2, 1 << 10),
     "1 MiB that becomes a pebibyte": lambda: repeated(30, 2, 1 << 20),
     "174 links, six levels": lambda: repeated(6, 174, 1 << 10),
     "a chain of 10,000 nodes": lambda: file_chain(10_000),
@@ -121,6 +127,92 @@ def test_a_bomb_stops_at_a_bound_and_leaves_nothing(name: str, out: Path) -> Non
     _, peak_bytes = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak_bytes < 64 << 20
+
+
+@pytest.mark.parametrize("name", BOMBS)
+async def test_of_a_bomb_that_is_fetched_no_more_is_stored_than_was_quoted(name: str) -> None:
+    root = BOMBS[name]()
+    limits = DagLimits(blocks_max=100, bytes_max=QUOTE_BYTES)
+    async with (
+        MemoryNetwork() as network,
+        node(network, [store.get(cid) for cid in store]) as (provider, _, _),
+        node(network) as (_, bitswap, stored),
+    ):
+        tracemalloc.start()
+        with suppress(LimitExceeded):
+            await fetch_dag(
+                bitswap, root, limits=limits, idle_timeout_s=10, peers=[where(provider)]
+            )
+        _, peak_bytes = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    sizes_bytes = [stored.size_bytes(cid) for cid in stored]
+    assert len(sizes_bytes) <= limits.blocks_max
+    assert sum(sizes_bytes) <= limits.bytes_max
+    assert peak_bytes < 64 << 20
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_bomb_in_the_store_is_walked_within_bounds(name: str) -> None:
+    """What refs, pins, garbage collection and the export of a CAR do."""
+    root = BOMBS[name]()
+    tracemalloc.start()
+    count = 0
+    with suppress(LimitExceeded):
+        for _ in walk(store, root):
+            count += 1
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert 0 < count <= DEPTH_MAX + 1
+    assert peak_bytes < 64 << 20
+
+
+def test_wide_nodes_one_below_another_are_read_only_so_far() -> None:
+    """A file whose every node has 35,000 parts, of which the first is such a node."""
+    root, size_bytes = leaf(1), 1
+    for _ in range(3):
+        sizes = (size_bytes, *[1] * 34_999)
+        links = (PBLink(root, "", 1), *[PBLink(leaf(1), "", 1)] * 34_999)
+        root, size_bytes = put(Header(NodeType.FILE, None, sum(sizes), sizes), *links), sum(sizes)
+    tracemalloc.start()
+    with pytest.raises(LimitExceeded, match="parts of a file ahead"):
+        next(read_range(store, root))
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 64 << 20
+
+
+def test_folders_one_below_another_are_held_only_with_so_many_entries(tmp_path: Path) -> None:
+    root = put(Header(NodeType.DIRECTORY))
+    for _ in range(3):
+        names = [f"{at:02}" for at in range(40)]
+        root = put(Header(NodeType.DIRECTORY), *(PBLink(root, name, 1) for name in names))
+    with pytest.raises(LimitExceeded, match="on the way down"):
+        export(store, root, tmp_path / "a", limits=ExportLimits(held_entries_max=119))
+    with pytest.raises(LimitExceeded, match="entries of a folder"):
+        export(
+            store, root, tmp_path / "b", limits=ExportLimits(entries_max=200, held_entries_max=120)
+        )
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        protobuf.encode_varint_field(4, 0) * 1_000_000,
+        protobuf.encode_bytes_field(8, protobuf.encode_varint_field(1, 0) * 1_000_000),
+    ],
+    ids=["sizes of parts", "seconds of a time"],
+)
+def test_a_header_has_only_so_many_fields(field: bytes) -> None:
+    header = protobuf.encode_varint_field(1, NodeType.FILE) + field
+    with pytest.raises(PeerError) as caught:
+        Header.decode(header)
+    assert caught.value.code in {LimitExceeded.code, MalformedBytes.code}
+    tracemalloc.start()
+    with pytest.raises(PeerError):
+        Header.decode(header)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 8 << 20
 
 
 def test_a_bomb_is_found_out_before_much_of_it_is_written(tmp_path: Path) -> None:

@@ -274,17 +274,21 @@ async def test_what_is_asked_ahead_is_bounded_however_deep_a_dag_leads() -> None
                 walk.receive(await blocks.get(wanted[0], wanted[1:]))
 
 
-def walked(blocks: Iterable[Block], root: CID, *, has_duplicates: bool) -> list[CID]:
+def walked(
+    blocks: Iterable[Block], root: CID, *, has_duplicates: bool, ahead_count: int
+) -> list[CID]:
     store = {block.cid: block for block in blocks}
     walk, found = Everything(root, has_duplicates=has_duplicates), []
-    while wanted := walk.wanted():
+    while wanted := walk.wanted(ahead_count):
         found.append(wanted[0])
         walk.receive(store[wanted[0]])
     return found
 
 
-@given(st.lists(st.lists(st.integers(0, 30), max_size=3), min_size=1, max_size=7))
-def test_the_walk_is_the_recursive_one(links: list[list[int]]) -> None:
+@given(
+    st.lists(st.lists(st.integers(0, 30), max_size=3), min_size=1, max_size=7), st.integers(1, 5)
+)
+def test_the_walk_is_the_recursive_one(links: list[list[int]], ahead_count: int) -> None:
     """Each node links to some of those before it."""
     blocks: list[Block] = []
     for number, choices in enumerate(links):
@@ -299,5 +303,6 @@ def test_the_walk_is_the_recursive_one(links: list[list[int]]) -> None:
 
     root = blocks[-1].cid
     often = slow(root)
-    assert walked(blocks, root, has_duplicates=True) == often
-    assert walked(blocks, root, has_duplicates=False) == list(dict.fromkeys(often))
+    for has_duplicates, expected in ((True, often), (False, list(dict.fromkeys(often)))):
+        found = walked(blocks, root, has_duplicates=has_duplicates, ahead_count=ahead_count)
+        assert found == expected
