@@ -5,6 +5,7 @@ import json
 import resource
 import socket
 import sys
+import threading
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
@@ -36,6 +37,8 @@ server that runs out of them can't open its ledger, and tries in vain to accept 
 """
 
 STOP_SECONDS: Final = 2.0
+"""For answers under way to be sent to their end."""
+
 _BACKLOG: Final = 1_024
 
 
@@ -69,9 +72,8 @@ async def serving(
     finally:
         server.stop()  # type: ignore[no-untyped-call]  # granian annotates only its arguments
         guarded.cancel_all()
-        await asyncio.wait({task}, timeout=STOP_SECONDS)
-        if task.done():
-            task.result()
+        await asyncio.wait({task})
+        task.result()
 
 
 def _connections_max() -> int:
@@ -106,6 +108,19 @@ class _Embedded(Server):
         # The server closes the socket when it ends: it is its owner from here on.
         descriptor = self._listener.detach()
         self._shd = SocketHolder(descriptor, False, self.backlog)  # type: ignore[call-arg]  # no stub
+
+    async def _stop_workers(self) -> None:
+        # The last that the server's thread does is to call us. Were that Python, it might still be
+        # on its way back when the interpreter ends, which aborts the process.
+        gone = threading.Lock()
+        gone.acquire()
+        await asyncio.sleep(0)  # A worker that was begun just now has yet to say whom it calls.
+        for worker in self.wrks:
+            worker._sig.add_cb(gone.release)  # noqa: SLF001
+            worker.terminate()  # type: ignore[no-untyped-call]
+            await asyncio.to_thread(gone.acquire, timeout=STOP_SECONDS)
+            worker.kill()  # type: ignore[no-untyped-call]
+        self.wrks.clear()
 
 
 class _Guarded:

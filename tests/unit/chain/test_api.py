@@ -1,8 +1,10 @@
 """The node behind a real socket: what it answers, and what it refuses."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -203,6 +205,25 @@ async def test_an_open_request_does_not_keep_the_node_up(
         assert (await waiting).status_code == 500
         with pytest.raises(httpx.ConnectError):
             await client.get(f"{url}/v1/head")
+
+
+async def test_the_servers_thread_is_done_with_python_once_serving_ends(
+    on: SteppedLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = asyncio.get_running_loop()
+    schedule, may_go_back, inside = loop.call_soon_threadsafe, threading.Event(), set[int]()
+
+    def schedule_and_stay(*arguments: Any, **named: Any) -> asyncio.Handle:
+        handle = schedule(*arguments, **named)
+        if not any(thread.ident == threading.get_ident() for thread in threading.enumerate()):
+            inside.add(threading.get_ident())
+            may_go_back.wait()
+        return handle
+
+    async with http.serving(create_app(on.node), host="127.0.0.1", port=0):
+        monkeypatch.setattr(loop, "call_soon_threadsafe", schedule_and_stay)
+    may_go_back.set()
+    assert not inside, "a process that ended now would be aborted"
 
 
 async def test_a_port_is_never_shared(on: SteppedLedger) -> None:
