@@ -1,6 +1,7 @@
 """Money: where it comes from, how it moves between accounts, what a message costs."""
 
 from chain.account import Account
+from chain.amount import format_amount
 from chain.block import Genesis
 from chain.errors import NotAllowed, WrongChain
 from chain.keys import Address
@@ -36,7 +37,8 @@ def draw_faucet(view: LedgerView, sender: Address, body: DrawFaucet) -> Transiti
     Raises: `NotAllowed`.
     """
     if body.amount_atto > view.policy.faucet_atto_max:
-        raise NotAllowed(f"the faucet gives {view.policy.faucet_atto_max} atto at most")
+        most = format_amount(view.policy.faucet_atto_max)
+        raise NotAllowed(f"the faucet gives {most} tokens at a time, at most")
     counters = view.counters()
     return Transition(
         writes=(

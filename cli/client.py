@@ -1,6 +1,7 @@
-"""`holdfast store`, `quote`, `retrieve`, `verdict`: files to the market and back."""
+"""`holdfast store`, `quote`, `retrieve`: files to the market and back."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,12 +21,12 @@ from cli.render import (
 from cli.settings import client_settings
 from cli.words import (
     format_bytes,
+    format_count,
     format_epochs,
     parse_bytes,
     parse_cid,
     parse_epochs,
     parse_tokens,
-    spoken,
     told_step,
 )
 
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from client.selection import Quote, StorageTerms
     from client.session import Session
     from client.storing import Step
-    from client.verdict import Verdict
 
 PathArgument = Annotated[
     Path, typer.Argument(metavar="PATH", help="File or folder to store.", resolve_path=True)
@@ -87,11 +87,10 @@ def quote(
         folder, config = client_settings(home, ledger)
         terms = _terms(config.policy, copies, duration, max_price, sector_size, path.name)
         async with open_client(folder, config) as session:
-            prepared = await _prepare(session, path, as_json)
-            agreed = await quote_piece(session, prepared, terms)
+            async with _prepared(session, path, as_json) as prepared:
+                agreed = await quote_piece(session, prepared, terms)
             text, fields = _told_quote(session.policy, prepared, terms, agreed)
             out.result(text, **fields)
-            await session.forget(prepared.root_cid)
 
     finish(as_json, work)
 
@@ -127,20 +126,19 @@ def store(
         terms = _terms(config.policy, copies, duration, max_price, sector_size, path.name)
         async with open_client(folder, config) as session:
             payer = open_payer(folder, config, session.ledger)
-            prepared = await _prepare(session, path, as_json)
-            if missing := await missing_copies(session, payer, prepared, terms):
-                agreed = await quote_piece(session, prepared, terms, payer)
-                text, fields = _told_quote(session.policy, prepared, terms, agreed)
-                out.event("quote", text, **fields)
-                await require_funds(session, payer, agreed, missing)
-                if not (yes or as_json):
-                    confirm("Store it?")
-            else:
-                told = "as many copies as you want are kept or under way; nothing is paid twice"
-                out.event("begun", told)
-                agreed = Quote(chosen=(), spares=())
-            stored = await store_piece(session, payer, prepared, terms, agreed, _watcher(out))
-            await session.forget(prepared.root_cid)
+            async with _prepared(session, path, as_json) as prepared:
+                if missing := await missing_copies(session, payer, prepared, terms):
+                    agreed = await quote_piece(session, prepared, terms, payer)
+                    text, fields = _told_quote(session.policy, prepared, terms, agreed)
+                    out.event("quote", text, **fields)
+                    await require_funds(session, payer, agreed, missing)
+                    if not (yes or as_json):
+                        confirm("Store it?")
+                else:
+                    told = "as many copies as you want are kept or under way; nothing is paid twice"
+                    out.event("begun", told)
+                    agreed = Quote(chosen=(), spares=())
+                stored = await store_piece(session, payer, prepared, terms, agreed, _watcher(out))
             clock = await Clock.of(session.ledger, session.genesis)
         rows = [
             (deal.id, deal.proposal.provider_id, deal.state, clock.told(deal.proposal.end_epoch))
@@ -188,8 +186,8 @@ def retrieve(
                 got = await retrieve_dag(session, root_cid, target, on_progress=on_progress)
                 await session.forget(root_cid)
         out.result(
-            f"{got.out_path}: {format_bytes(got.size_bytes)} in {got.block_count} blocks, "
-            "every one checked",
+            f"{got.out_path}: {format_bytes(got.size_bytes)} in "
+            f"{format_count(got.block_count, 'block')}, every one checked",
             root_cid=got.root_cid,
             path=got.out_path,
             blocks=got.block_count,
@@ -200,45 +198,9 @@ def retrieve(
     finish(as_json, work, farewell=GOES_ON)
 
 
-def verdict(
-    cid: Annotated[str, typer.Argument(metavar="CID", help="The CID that `store` printed.")],
-    everybody: Annotated[
-        bool, typer.Option("--all", help="By everybody's deals, not mine alone.")
-    ] = False,
-    home: HomeOption = None,
-    ledger: LedgerOption = None,
-    as_json: JsonFlag = False,
-) -> None:
-    """Is my file safe? What the ledger's proofs say, and what they rest on.
-
-    Ends with 8 if it is lost.
-    """
-
-    async def work(out: Output) -> None:
-        from client.session import WALLET_NAME, open_ledger
-        from client.verdict import FileLost, Safety, judge
-        from client.wallet import load_wallet
-
-        root_cid = parse_cid(cid)
-        folder, config = client_settings(home, ledger)
-        client = (
-            None if everybody else load_wallet(folder / WALLET_NAME).address(config.address_prefix)
-        )
-        async with open_ledger(config) as (remote, genesis):
-            found = await judge(
-                remote, root_cid, beacon_is_drand=genesis.beacon_is_drand, client=client
-            )
-            clock = await Clock.of(remote, genesis)
-        text, fields = _told_verdict(found, clock)
-        if found.safety is Safety.LOST:
-            out.item("verdict", text, root_cid=root_cid, **fields)
-            raise FileLost(root_cid)
-        out.result(text, root_cid=root_cid, **fields)
-
-    finish(as_json, work)
-
-
-async def _prepare(session: "Session", path: Path, as_json: bool) -> "Prepared":
+@asynccontextmanager
+async def _prepared(session: "Session", path: Path, as_json: bool) -> "AsyncIterator[Prepared]":
+    """Import a path, whose blocks are ours only as long as the context is."""
     with progress(as_json) as bars:
         task = bars.add_task(f"importing {path.name}", total=None) if bars else None
 
@@ -246,7 +208,11 @@ async def _prepare(session: "Session", path: Path, as_json: bool) -> "Prepared":
             if bars is not None and task is not None:
                 bars.update(task, completed=read_bytes)
 
-        return await session.prepare(path, on_progress)
+        prepared = await session.prepare(path, on_progress)
+    try:
+        yield prepared
+    finally:
+        await session.forget(prepared.root_cid)
 
 
 def _price_max(text: str, *, epoch_seconds: int) -> int:
@@ -340,56 +306,3 @@ def _watcher(out: Output) -> "Callable[[Step], None]":
         )
 
     return watch
-
-
-def _told_verdict(found: "Verdict", clock: Clock) -> tuple[str, dict[str, Any]]:
-    rows = [
-        (
-            copy.deal_id,
-            copy.provider_id,
-            f"{copy.state} (declared)" if copy.is_declared else copy.state,
-            copy.windows_proven,
-            copy.windows_missed,
-            clock.told_window(copy.next_window_epoch),
-            f"{copy.caught_percent:.0f} times in 100",
-        )
-        for copy in found.copies
-    ]
-    headings = (
-        "deal",
-        "provider",
-        "state",
-        "proven",
-        "missed",
-        "next window",
-        "a window shows 1 % lost",
-    )
-    caveat = (
-        ""
-        if found.beacon_is_drand
-        else "\nThe beacon is the ledger's own: its operator could have known the challenges."
-    )
-    text = (
-        f"{spoken(found.safety)}: {found.proven_copies} of {found.due_copies} copies are proven\n"
-        f"{table(headings, rows)}{caveat}"
-    )
-    fields = {
-        "safety": found.safety,
-        "proven_copies": found.proven_copies,
-        "beacon_is_drand": found.beacon_is_drand,
-        "copies": [
-            {
-                "deal_id": copy.deal_id,
-                "provider_id": copy.provider_id,
-                "state": copy.state,
-                "windows_proven": copy.windows_proven,
-                "windows_missed": copy.windows_missed,
-                "is_declared": copy.is_declared,
-                "next_window_epoch": copy.next_window_epoch,
-                "next_window_time": clock.iso(copy.next_window_epoch),
-                "caught_percent": round(copy.caught_percent, 1),
-            }
-            for copy in found.copies
-        ],
-    }
-    return text, fields

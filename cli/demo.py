@@ -16,7 +16,7 @@ import typer
 from cli.demo_file import check_fits, first_difference, write_sample
 from cli.devnet import Devnet
 from cli.render import JsonFlag, Output, finish, table
-from cli.words import format_bytes, spoken, told_step
+from cli.words import format_bytes, format_count, spoken, told_step
 
 if TYPE_CHECKING:
     from chain.deal import Deal
@@ -242,8 +242,8 @@ class Demo:
             raise AssertionError(f"{difference} differs")
         self.say(
             "retrieved",
-            f"{format_bytes(got['bytes'])} in {got['blocks']} blocks, each checked; "
-            "identical to the original",
+            f"{format_bytes(got['bytes'])} in {format_count(got['blocks'], 'block')}, each "
+            "checked; identical to the original",
             **_without_type(got),
         )
 

@@ -4,7 +4,19 @@ from typing import Annotated
 
 import typer
 
-from cli import client, deals, demo, exits, gateway, ipfs, ledger, piece, provider, wallet
+from cli import (
+    client,
+    deals,
+    demo,
+    exits,
+    gateway,
+    ipfs,
+    ledger,
+    piece,
+    provider,
+    verdict,
+    wallet,
+)
 from cli.render import JsonFlag, Output, finish, set_verbosity
 
 app = typer.Typer(
@@ -19,7 +31,7 @@ app.command("demo")(demo.demo)
 app.command("quote")(client.quote)
 app.command("store")(client.store)
 app.command("retrieve")(client.retrieve)
-app.command("verdict")(client.verdict)
+app.command("verdict")(verdict.verdict)
 app.command("gateway")(gateway.gateway)
 app.add_typer(deals.app, name="deals")
 app.add_typer(wallet.app, name="wallet")

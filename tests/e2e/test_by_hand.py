@@ -118,6 +118,9 @@ def test_money_moves_between_people_and_is_counted(market: Market) -> None:
     mistyped = to[:-1] + ("q" if to[-1] != "q" else "p")
     assert alice.says("wallet", "send", mistyped, "1").exit_code == 2
     assert alice.says("wallet", "send", to, "1e3").exit_code == 2
+    greedy = alice.says("wallet", "faucet", "1001")
+    assert (greedy.exit_code, greedy.error_code) == (5, "not-allowed")
+    assert "1000 tokens" in greedy.objects[-1]["detail"]
     poor = alice.says("wallet", "send", to, "1000")
     assert (poor.exit_code, poor.error_code) == (6, "insufficient-funds")
 
@@ -167,6 +170,7 @@ def test_nobody_sells_what_nobody_has(market: Market) -> None:
     assert "you offer 0.000000000000000001" in cheap.objects[-1]["detail"]
     assert user.says("quote", str(file), "--max-price", "1/30d", "--for", "200e").exit_code == 7
     assert user.says("quote", str(file), "--max-price", "cheap", "--for", "200e").exit_code == 2
+    assert user.says("ipfs", "refs", "local").result["count"] == 0, "nothing of it was left here"
 
 
 def test_without_a_wallet_the_command_that_makes_one_is_named(market: Market) -> None:
@@ -183,6 +187,13 @@ def test_without_a_provider_the_command_that_makes_one_is_named(tmp_path: Path) 
         assert (done.exit_code, done.error_code) == (10, "provider-missing")
         assert "holdfast provider init" in done.objects[-1]["detail"]
     assert not list(tmp_path.iterdir())
+
+
+def test_a_ledger_of_another_network_is_a_wrong_setting(market: Market) -> None:
+    user = User(market.folder / "lost", market.url)
+    user.sets("client", 'network = "laptop"')
+    done = user.says("deals", "list", "--all")
+    assert (done.exit_code, done.error_code) == (2, "ledger-foreign")
 
 
 def test_a_folder_has_one_process(market: Market) -> None:
