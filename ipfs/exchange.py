@@ -1,7 +1,7 @@
 """Fetch a whole DAG: from the store, then from peers we know, then from providers found."""
 
-import asyncio
 import hashlib
+import time
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -180,7 +180,7 @@ class _Batch:
 
     async def add(self, blocks: Iterable[Block], *, are_last: bool) -> None:
         """Take blocks; store all that there are when it is time, or none is under way behind."""
-        now_s = asyncio.get_running_loop().time()
+        now_s = time.monotonic()
         if not self._blocks:
             self._due_s = now_s + BATCH_SECONDS
         for block in blocks:

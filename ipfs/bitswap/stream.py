@@ -23,7 +23,7 @@ from ipfs.bitswap.engine import Engine
 from ipfs.bitswap.messages import PROTOCOL_IDS, Message, Want
 from ipfs.bitswap.sender import Upload, UploadLimit, say_words, send_blocks
 from ipfs.bitswap.session import BlockUnavailable, Session
-from ipfs.bitswap.stored import Stored
+from ipfs.bitswap.store import Stored
 from ipfs.block import Block
 from ipfs.blockstore import Blockstore
 from ipfs.cid import CID
