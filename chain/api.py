@@ -37,6 +37,7 @@ from chain.node import LedgerNode
 from chain.policy import Policy
 from chain.provider import Provider
 from chain.sector import Sector
+from chain.sqlite import DatabaseFull
 from chain.submission import Submission, submission_bytes_max
 from chain.units import DealId, Epoch, ProviderId
 from ipfs.block import Block
@@ -268,6 +269,7 @@ def create_app(node: LedgerNode) -> Litestar:
         exception_handlers={
             LedgerError: _refuse,
             PeerError: _misunderstand,
+            DatabaseFull: _lack_room,
             HTTPException: _reject,
             Exception: _fail,
         },
@@ -321,6 +323,11 @@ def _refuse(_: AnyRequest, error: LedgerError) -> Response[dict[str, str]]:
 
 def _misunderstand(_: AnyRequest, error: PeerError) -> Response[dict[str, str]]:
     return _say(HTTPStatus.UNPROCESSABLE_ENTITY, error.code, str(error))
+
+
+def _lack_room(_: AnyRequest, error: DatabaseFull) -> Response[dict[str, str]]:
+    detail = "the ledger's disk is full: nothing is settled until there is room"
+    return _say(HTTPStatus.INSUFFICIENT_STORAGE, error.code, detail)
 
 
 def _reject(_: AnyRequest, error: HTTPException) -> Response[dict[str, str]]:

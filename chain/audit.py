@@ -13,6 +13,7 @@ from chain.errors import LedgerError, ProofUnverified
 from chain.invariants import violations, violations_of
 from chain.merkle import StateTree
 from chain.randomness import drawn_from
+from chain.sqlite import DatabaseDamaged
 from chain.store import LedgerStore, database_url
 from chain.units import Epoch
 from chain.verdicts import Answers, Question, holds
@@ -46,8 +47,17 @@ class History(Protocol):
     def proof(self, cid: CID) -> bytes | None:
         """Return a proof's bytes, None if they are not kept."""
 
+    def proofs(self) -> Iterator[tuple[CID, Epoch]]:
+        """Yield the proofs whose bytes are kept, and until when."""
+
     def entities(self) -> Iterator[Entity]:
         """Yield the state after the newest block, in the order of the keys."""
+
+    def damages(self) -> Iterator[str]:
+        """Yield what of this is no ledger, whatever happened in it.
+
+        Raises `DatabaseDamaged`, `PeerError`.
+        """
 
 
 class AuditFailed(Exception):
@@ -81,6 +91,8 @@ def audit(history: History) -> AuditReport:
     """Replay everything and return what was found. Raises `AuditFailed` at the first difference."""
     epoch = Epoch(0)
     try:
+        for damage in history.damages():
+            raise AuditFailed(epoch, f"the store is damaged: {damage}")
         genesis = history.genesis()
         if genesis is None:
             raise AuditFailed(epoch, "there is no genesis")
@@ -89,7 +101,7 @@ def audit(history: History) -> AuditReport:
             epoch = Epoch(number)
             replay.advance(epoch)
         return replay.finish(epoch)
-    except (PeerError, LedgerError) as error:
+    except (PeerError, LedgerError, DatabaseDamaged) as error:
         raise AuditFailed(epoch, f"the store can't be read: {error}") from error
 
 
@@ -105,9 +117,17 @@ def audit_folder(folder: Path, *, configured_url: str | None = None) -> AuditRep
         if not store.has_tables():
             raise AuditFailed(Epoch(0), f"there is no ledger at {store}")
         with store.reading() as history:
-            return audit(history)
+            report = audit(history)
+    except DatabaseDamaged as error:
+        raise AuditFailed(Epoch(0), str(error)) from error
     finally:
         store.close()
+    if not store.is_as_closed():
+        raise AuditFailed(
+            Epoch(report.blocks - 1),
+            f"{store} has changed since it was closed, where nothing is read: its disk decays",
+        )
+    return report
 
 
 class _Testimony(Judge):
@@ -161,6 +181,7 @@ class _Replay:
         self._parent: SignedHeader | None = None
         self._testimony = _Testimony(history)
         self._message_count = 0
+        self._proofs_kept: dict[CID, Epoch] = {}
         self._tree = StateTree({})
         self._state_root = b""
         self._ledger = MemoryLedger(
@@ -197,6 +218,7 @@ class _Replay:
         ):
             _require(root, epoch, f"the {what} is of something else")
         self._message_count += len(block.messages)
+        self._keep_proofs(block)
         self._parent = block.signed_header
 
     def finish(self, epoch: Epoch) -> AuditReport:
@@ -210,6 +232,7 @@ class _Replay:
         _require(
             self._history.receipt_count() == self._message_count, epoch, "receipts of no message"
         )
+        _require(dict(self._history.proofs()) == self._proofs_kept, epoch, "other proofs are kept")
         return AuditReport(
             blocks=epoch + 1,
             messages=self._message_count,
@@ -240,6 +263,14 @@ class _Replay:
         timestamp = block.header.timestamp_milliseconds
         gap = is_after_gap(self._genesis.policy, self._parent.header, timestamp)
         return settle(self._ledger, block.messages, is_after_gap=gap)
+
+    def _keep_proofs(self, block: LedgerBlock) -> None:
+        policy, epoch = self._genesis.policy, block.header.epoch
+        until = Epoch(epoch + policy.proofs_kept_periods * policy.proving_period_epochs)
+        self._proofs_kept |= {verdict.proof_cid: until for verdict in block.verdicts}
+        self._proofs_kept = {
+            cid: until for cid, until in self._proofs_kept.items() if until >= epoch
+        }
 
     def _change(self, transition: Transition, epoch: Epoch) -> None:
         for broken in violations_of(self._ledger, transition):

@@ -31,6 +31,7 @@ from chain.policy import POLICIES
 from chain.pulse import DrandPulses, OwnPulses, Pulse, Pulses
 from chain.randomness import drawn_from
 from chain.sql_ledger import SqlLedger
+from chain.sqlite import DatabaseDamaged, DatabaseFull
 from chain.store import LedgerStore, database_url
 from chain.submission import Submission
 from chain.units import Epoch
@@ -64,7 +65,7 @@ _NO_JUDGE: Final = Answers(_unasked)
 class LedgerNode:
     """A ledger in this process: admits messages and closes the epochs (`LocalLedger` asks it).
 
-    store:   holds a chain that has begun
+    store:   holds a chain that has begun; `DatabaseDamaged` if its state is another
     pulses:  its time and randomness, as the genesis says; None: by its own clock and key
     clock:   milliseconds since 1970
 
@@ -88,6 +89,8 @@ class LedgerNode:
             self._genesis = genesis
             self._head = ledger.head()
             self._tree = ledger.state_tree()
+        if self._tree.root() != self._head.header.state_root:
+            raise DatabaseDamaged(str(store), "its state is not what its newest block signs")
         self._pulses = pulses or OwnPulses(genesis, keys, clock)
         self._mempool = Mempool()
         self._known: OrderedDict[Question, bool] = OrderedDict()
@@ -99,6 +102,7 @@ class LedgerNode:
         self._turns = WeakValueDictionary[tuple[Address, str], asyncio.Lock]()
         self._admitting = asyncio.Lock()
         self._news = asyncio.Event()
+        self._full: DatabaseFull | None = None
 
     @property
     def genesis(self) -> Genesis:
@@ -111,19 +115,30 @@ class LedgerNode:
         return self._head
 
     async def run(self) -> None:
-        """Close one block an epoch, for ever."""
+        """Close one block an epoch, for ever; none while there is no room for it."""
         while True:
             await self._pulses.due(self._head.header)
-            await self.close_epoch()
+            try:
+                await self.close_epoch()
+            except DatabaseFull as error:
+                log.warning("no block was closed: %s", error)
 
     async def close_epoch(self) -> LedgerBlock:
-        """Close the next epoch with what is waiting; return its block, which is durable."""
+        """Close the next epoch with what is waiting; return its block, which is durable.
+
+        Raises `DatabaseFull`: nothing has changed, and what waits goes on waiting.
+        """
         pulse = await self._pulses.next(self._head.header)
         async with self._admitting:
             offered = self._mempool.next_block()
             senders = {pending.signed.message.sender for pending in self._mempool}
             loop = asyncio.get_running_loop()
-            block = await loop.run_in_executor(self._writer, self._close, offered, pulse)
+            try:
+                block = await loop.run_in_executor(self._writer, self._close, offered, pulse)
+            except DatabaseFull as error:
+                self._full = error
+                raise
+            self._full = None
             nonces = await self.read(
                 lambda view: {sender: view.account(sender).nonce for sender in senders}
             )
@@ -144,8 +159,11 @@ class LedgerNode:
     async def submit(self, message: SignedMessage, proofs: Sequence[Block] = ()) -> CID:
         """Admit a message and return its id; proofs are checked first, off the event loop.
 
-        Raises the `LedgerError` for which it could not enter the next block.
+        Raises the `LedgerError` for which it could not enter the next block, `DatabaseFull` if
+        there was no room for the last one.
         """
+        if self._full is not None:
+            raise DatabaseFull(self._full.database)
         proofs = Submission.of(message, proofs).proof_blocks(self._genesis.policy)
         pending = Pending(message, proofs)
         async with self._turn_to_prove(message.message) if proofs else nullcontext():
@@ -352,7 +370,8 @@ async def run_node(
 
     on_ready:  called once, with the URL, when the node answers
 
-    Raises `FolderLocked`, `KeysLost`, `KeyFileOpen`, `OtherSchema`; `OSError` if the port is taken.
+    Raises `FolderLocked`, `KeysLost`, `KeyFileOpen`, `OtherSchema`, `DatabaseDamaged`;
+    `OSError` if the port is taken.
     """
     from chain.api import create_app
 

@@ -232,7 +232,7 @@ class RemoteLedger:
         except httpx.TransportError as error:
             raise LedgerUnreachable(self._url, str(error) or type(error).__name__) from error
         if answer.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
-            raise LedgerUnreachable(self._url, f"HTTP {answer.status_code}")
+            raise LedgerUnreachable(self._url, f"HTTP {answer.status_code} {answer.reason_phrase}")
         if answer.is_error:
             raise _refusal(answer, self._url)
         return answer

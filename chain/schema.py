@@ -1,8 +1,23 @@
 """Which version of its tables a database was made with: another version is refused by name."""
 
-from typing import Final
+from collections.abc import Iterator
+from typing import Any, Final
 
-from sqlalchemy import Column, Engine, Integer, MetaData, Table, insert, inspect, select
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    create_engine,
+    func,
+    insert,
+    inspect,
+    or_,
+    select,
+)
 
 _VERSIONS: Final = Table("schema_version", MetaData(), Column("version", Integer, nullable=False))
 
@@ -48,3 +63,43 @@ def make_tables(engine: Engine, tables: MetaData, *, version: int) -> None:
             _VERSIONS.create(connection, checkfirst=True)
             connection.execute(insert(_VERSIONS).values(version=version))
         tables.create_all(connection)
+
+
+def damages(connection: Connection, tables: MetaData, *, version: int) -> Iterator[str]:
+    """Yield what is wrong with a SQLite file whatever it holds; of other databases, nothing.
+
+    Its pages, its indexes, its tables' definitions, and the kinds of their values. Reads all of
+    it. Raises `DatabaseDamaged`.
+    """
+    if connection.dialect.name != "sqlite":
+        return
+    connection.exec_driver_sql("PRAGMA cell_size_check = ON")
+    for (found,) in connection.exec_driver_sql("PRAGMA integrity_check"):
+        if found != "ok":
+            yield found
+    made = create_engine("sqlite://")
+    make_tables(made, tables, version=version)
+    with made.connect() as other:
+        if _definitions(connection) != _definitions(other):
+            yield "its tables are defined otherwise"
+    for table in tables.sorted_tables:
+        misfits = (func.typeof(column).not_in(_kinds(column)) for column in table.columns)
+        if connection.scalar(select(func.count()).select_from(table).where(or_(*misfits))):
+            yield f"{table.name} holds a value of another type"
+
+
+def _definitions(connection: Connection) -> set[tuple[str, ...]]:
+    found = connection.exec_driver_sql("SELECT type, name, tbl_name, sql FROM sqlite_schema")
+    return {tuple(row) for row in found}
+
+
+def _kinds(column: Column[Any]) -> tuple[str, ...]:
+    """Return what SQLite may call the values of a column."""
+    match column.type:
+        case Integer():
+            kind = "integer"
+        case LargeBinary():
+            kind = "blob"
+        case _:
+            kind = "text"
+    return (kind, "null") if column.nullable else (kind,)

@@ -2,30 +2,40 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import (
-    Connection,
-    Engine,
-    MetaData,
-    String,
-    bindparam,
-    delete,
-    event,
-    func,
-    insert,
-)
-from sqlalchemy.orm import registry
-from sqlmodel import Field, Session, SQLModel, col, create_engine, select
+from sqlalchemy import Engine, bindparam, delete, func, insert
+from sqlmodel import Session, col, select
 
 from chain.block import Genesis, LedgerBlock, Receipt, SignedHeader
 from chain.deal import Deal, Reservation
 from chain.errors import NotFound
+from chain.fingerprint import Fingerprint
 from chain.keys import Address
 from chain.merkle import StateTree
 from chain.randomness import drawn_from
-from chain.schema import has_tables, make_tables
+from chain.schema import damages, has_tables, make_tables
+from chain.sqlite import IS_WRITING, open_engine
+from chain.tables import (
+    ROWS,
+    SCHEMA_VERSION,
+    BlockRow,
+    EntityRow,
+    GenesisRow,
+    LedgerTable,
+    ProofRow,
+    ProposalRow,
+    ReceiptRow,
+    Row,
+    block_row,
+    entity_row,
+    genesis_row,
+    proposal_row,
+    receipt_row,
+    table_of,
+)
 from chain.units import Epoch, ProviderId
 from chain.view import Entity, Stored, Transition
 from ipfs.block import Block
@@ -33,82 +43,6 @@ from ipfs.cid import CID
 
 DATABASE_NAME: Final = "ledger.sqlite"
 """In a node's data folder, unless its settings name another database."""
-
-SCHEMA_VERSION: Final = 3
-"""Goes up with every change of the tables, or of what the records in them look like."""
-
-_NAMING: Final = {
-    "ix": "ix_%(column_0_label)s",
-    "uq": "uq_%(table_name)s_%(column_0_name)s",
-    "ck": "ck_%(table_name)s_%(constraint_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
-    "pk": "pk_%(table_name)s",
-}
-_KEY: Final = String().with_variant(String(collation="C"), "postgresql")
-"""Keys are scanned in the order of their bytes, as Python compares them."""
-
-
-class LedgerTable(SQLModel, registry=registry()):
-    """A table of the ledger. SQLModel's own registry is shared by every store in the process."""
-
-    metadata = MetaData(naming_convention=_NAMING)
-
-
-class GenesisRow(LedgerTable, table=True):
-    """Where the chain began. One row."""
-
-    __tablename__ = "genesis"
-    chain_id: str = Field(primary_key=True)
-    record: bytes
-
-
-class EntityRow(LedgerTable, table=True):
-    """One entity of the state. The record is the truth; other columns exist to be queried."""
-
-    __tablename__ = "entities"
-    key: str = Field(primary_key=True, sa_type=_KEY)
-    due_epoch: int | None = Field(default=None, index=True)
-    record: bytes
-
-
-class ProposalRow(LedgerTable, table=True):
-    """Who agreed on what, for each deal and reservation."""
-
-    __tablename__ = "proposals"
-    key: str = Field(primary_key=True, sa_type=_KEY)
-    proposal_cid: str = Field(index=True)
-    client: str = Field(index=True)
-    provider_id: int = Field(index=True)
-    root_cid: str = Field(index=True)
-
-
-class BlockRow(LedgerTable, table=True):
-    """One epoch."""
-
-    __tablename__ = "blocks"
-    epoch: int = Field(primary_key=True)
-    header: bytes
-    """The signed header alone: most readers want no more."""
-
-    record: bytes
-
-
-class ReceiptRow(LedgerTable, table=True):
-    """What became of one message."""
-
-    __tablename__ = "receipts"
-    message_id: str = Field(primary_key=True)
-    epoch: int = Field(index=True)
-    record: bytes
-
-
-class ProofRow(LedgerTable, table=True):
-    """One proof's bytes, for as long as anyone may ask for them."""
-
-    __tablename__ = "proofs"
-    cid: str = Field(primary_key=True)
-    expires_epoch: int = Field(index=True)
-    data: bytes
 
 
 class LedgerTransaction:
@@ -125,8 +59,7 @@ class LedgerTransaction:
     def begin(self, genesis: Genesis) -> None:
         """Begin a chain; there is none yet."""
         assert self.genesis() is None, "a chain begins once"
-        self._session.add(GenesisRow(chain_id=genesis.chain_id, record=genesis.encode()))
-        self._session.flush()
+        self._insert(GenesisRow, [genesis_row(genesis)])
 
     def entity(self, key: str) -> Entity | None:
         """Return the entity under a key, None if there is none."""
@@ -158,9 +91,9 @@ class LedgerTransaction:
         keys = [*transition.removes, *(entity.key for entity in transition.writes)]
         self._delete(EntityRow, keys)
         self._delete(ProposalRow, keys)
-        self._insert(EntityRow, [_entity_row(entity) for entity in transition.writes])
+        self._insert(EntityRow, [entity_row(entity) for entity in transition.writes])
         proposed = [
-            _proposal_row(entity)
+            proposal_row(entity)
             for entity in transition.writes
             if isinstance(entity, Deal | Reservation)
         ]
@@ -191,14 +124,8 @@ class LedgerTransaction:
 
     def append(self, block: LedgerBlock) -> None:
         """Put a block and its receipts on top of the chain."""
-        epoch = block.header.epoch
-        header, record = block.signed_header.encode(), block.encode()
-        self._insert(BlockRow, [{"epoch": epoch, "header": header, "record": record}])
-        receipts = [
-            {"message_id": str(receipt.message_id), "epoch": epoch, "record": receipt.encode()}
-            for receipt in block.receipts
-        ]
-        self._insert(ReceiptRow, receipts)
+        self._insert(BlockRow, [block_row(block)])
+        self._insert(ReceiptRow, [receipt_row(receipt) for receipt in block.receipts])
 
     def head(self) -> SignedHeader:
         """Return the newest block's header. Raises `NotFound` before there is one."""
@@ -254,6 +181,28 @@ class LedgerTransaction:
         found = self._session.exec(select(ProofRow.data).where(col(ProofRow.cid) == str(cid)))
         return found.first()
 
+    def proofs(self) -> Iterator[tuple[CID, Epoch]]:
+        """Yield the proofs whose bytes are kept, and until when."""
+        kept = self._session.exec(select(ProofRow.cid, ProofRow.expires_epoch))
+        return ((CID.parse(cid), Epoch(expires_epoch)) for cid, expires_epoch in kept)
+
+    def damages(self) -> Iterator[str]:
+        """Yield what of this is no ledger, whatever happened in it; reads everything.
+
+        A file that is damaged, and rows that are not as their records say. Raises
+        `DatabaseDamaged`, `MalformedBytes`.
+        """
+        connection = self._session.connection()
+        yield from damages(connection, LedgerTable.metadata, version=SCHEMA_VERSION)
+        for kind, row_of in ROWS.items():
+            for row in self._rows(kind):
+                if row != row_of(row["record"]):
+                    yield f"a row of {kind.__tablename__} is not its record's"
+        proposed = (each for each in self.entities() if isinstance(each, Deal | Reservation))
+        for kept, right in zip_longest(self._rows(ProposalRow), map(proposal_row, proposed)):
+            if kept != right:
+                yield f"the row of the proposal {(right or kept)['key']} is another"
+
     def _proposed(self, prefix: str, **columns: str | int | None) -> Iterator[Entity]:
         wanted = select(EntityRow.record).join(
             ProposalRow, col(ProposalRow.key) == col(EntityRow.key)
@@ -265,15 +214,20 @@ class LedgerTransaction:
         found = self._session.exec(wanted.order_by(col(ProposalRow.key)))
         return (Stored.decode(record).entity for record in found)
 
+    def _rows(self, kind: type[LedgerTable]) -> Iterator[Row]:
+        table = table_of(kind)
+        found = self._session.connection().execute(table.select().order_by(*table.primary_key))
+        return (dict(row) for row in found.mappings())
+
     def _delete(self, table: type[LedgerTable], keys: Sequence[str]) -> None:
-        [primary] = table.__table__.primary_key  # type: ignore[attr-defined]  # SQLModel adds it
+        [primary] = table_of(table).primary_key
         if keys:
             self._session.connection().execute(
                 delete(table).where(primary == bindparam("wanted")),
                 [{"wanted": key} for key in keys],
             )
 
-    def _insert(self, table: type[LedgerTable], rows: Sequence[dict[str, Any]]) -> None:
+    def _insert(self, table: type[LedgerTable], rows: Sequence[Row]) -> None:
         if rows:
             self._session.connection().execute(insert(table), rows)
 
@@ -292,24 +246,24 @@ class LedgerStore:
     """
 
     def __init__(self, url: str) -> None:
-        self._engine = create_engine(url)
-        if self._engine.dialect.name == "sqlite":
-            event.listen(self._engine, "connect", _prepare_sqlite)
-            event.listen(self._engine, "begin", _begin_sqlite)
-        self._writing = self._engine.execution_options(**{_IS_WRITING: True})
+        self._engine = open_engine(url)
+        self._writing = self._engine.execution_options(**{IS_WRITING: True})
+        self._is_written = False
 
     def __str__(self) -> str:
         """Return where it is, without a password."""
         return self._engine.url.render_as_string(hide_password=True)
 
     def create_tables(self) -> None:
-        """Make the tables if there are none. Raises `OtherSchema`."""
+        """Make the tables if there are none, in order to write. Raises `OtherSchema`."""
+        self._is_written = True
+        if self._file is not None:
+            Fingerprint(self._file).drop()
         make_tables(self._writing, LedgerTable.metadata, version=SCHEMA_VERSION)
 
     def has_tables(self) -> bool:
         """Whether there is a ledger to read; looking for it makes none. Raises `OtherSchema`."""
-        url = self._engine.url
-        if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
+        if self._file is not None and not self._file.exists():
             return False
         return has_tables(self._engine, LedgerTable.metadata, version=SCHEMA_VERSION)
 
@@ -325,9 +279,21 @@ class LedgerStore:
         with self._open(self._engine) as transaction:
             yield transaction
 
+    def is_as_closed(self) -> bool:
+        """Whether the file is what it was when its writer closed it, as far as anybody knows."""
+        return self._file is None or Fingerprint(self._file).fits()
+
     def close(self) -> None:
         """Close every connection."""
         self._engine.dispose()
+        # What is left of a log is still to come into the file.
+        if self._is_written and self._file is not None and not _log_of(self._file).exists():
+            Fingerprint(self._file).take()
+
+    @property
+    def _file(self) -> Path | None:
+        url = self._engine.url
+        return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
 
     @contextmanager
     def _open(self, engine: Engine) -> Iterator[LedgerTransaction]:
@@ -335,34 +301,5 @@ class LedgerStore:
             yield LedgerTransaction(session)
 
 
-_IS_WRITING: Final = "holdfast_is_writing"
-
-
-def _prepare_sqlite(connection: Any, _: object) -> None:
-    # The driver would begin transactions by itself, later than asked and never IMMEDIATE.
-    connection.isolation_level = None
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA busy_timeout = 5000")
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    # A reader that turns writer can meet another one and fail; a writer says so at once.
-    is_writing = connection.get_execution_options().get(_IS_WRITING, False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writing else "BEGIN")
-
-
-def _entity_row(entity: Entity) -> dict[str, Any]:
-    record = Stored(entity=entity).encode()
-    return {"key": entity.key, "due_epoch": entity.due_epoch, "record": record}
-
-
-def _proposal_row(entity: Deal | Reservation) -> dict[str, Any]:
-    proposal = entity.proposal
-    return {
-        "key": entity.key,
-        "proposal_cid": str(proposal.cid),
-        "client": proposal.client,
-        "provider_id": proposal.provider_id,
-        "root_cid": str(proposal.root_cid),
-    }
+def _log_of(file: Path) -> Path:
+    return file.with_name(f"{file.name}-wal")

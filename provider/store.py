@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, MetaData, event
+from sqlalchemy import MetaData
 from sqlalchemy.orm import registry
-from sqlmodel import Field, Session, SQLModel, col, create_engine, func, select
+from sqlmodel import Field, Session, SQLModel, col, func, select
 
 from chain.schema import make_tables
+from chain.sqlite import IS_WRITING, open_engine
 from chain.units import SectorNumber
 from ipfs.cid import CID
 from proofs.parameters import ProofType
@@ -60,10 +61,8 @@ class ProviderStore:
     """
 
     def __init__(self, url: str) -> None:
-        self._engine = create_engine(url)
-        if self._engine.dialect.name == "sqlite":
-            event.listen(self._engine, "connect", _prepare_sqlite)
-            event.listen(self._engine, "begin", _begin_immediately)
+        # What reads first and then writes would else meet another writer half-way.
+        self._engine = open_engine(url).execution_options(**{IS_WRITING: True})
         make_tables(self._engine, ProviderTable.metadata, version=SCHEMA_VERSION)
 
     def close(self) -> None:
@@ -186,16 +185,3 @@ def _promise_row(promise: Promise) -> PromiseRow:
 
 def _plan_row(plan: SectorPlan) -> SectorPlanRow:
     return SectorPlanRow(number=plan.number, is_cleared=plan.is_cleared, record=plan.encode())
-
-
-def _prepare_sqlite(connection: Any, _: object) -> None:
-    # The driver would begin transactions by itself, later than asked and never IMMEDIATE.
-    connection.isolation_level = None
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA busy_timeout = 5000")
-
-
-def _begin_immediately(connection: Connection) -> None:
-    # What reads first and then writes would else meet another writer half-way.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")

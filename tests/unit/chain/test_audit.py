@@ -12,7 +12,8 @@ from chain.audit import AuditFailed, audit_folder
 from chain.block import LedgerBlock, SignedHeader
 from chain.messages import Transfer
 from chain.schema import OtherSchema
-from chain.store import DATABASE_NAME, SCHEMA_VERSION, LedgerStore
+from chain.store import DATABASE_NAME, LedgerStore
+from chain.tables import SCHEMA_VERSION
 from chain.units import Atto
 from tests.support.nodes import SOME_ATTO, SealingProvider, stepped_ledger
 
@@ -43,6 +44,7 @@ async def honest(tmp_path: Path) -> AsyncIterator[Path]:
 def tampered(honest: Path, name: str) -> sqlite3.Connection:
     copy = honest.with_name(name)
     shutil.copytree(honest, copy)
+    (copy / f"{DATABASE_NAME}.sha256").unlink()
     return sqlite3.connect(copy / DATABASE_NAME)
 
 
@@ -83,6 +85,30 @@ async def test_what_is_missing_or_too_much_is_found(honest: Path) -> None:
         disk.close()
         with pytest.raises(AuditFailed):
             audit_folder(honest.with_name(name))
+
+
+async def test_what_is_kept_beside_the_records_is_found_to_be_wrong(honest: Path) -> None:
+    for change in (
+        "UPDATE genesis SET chain_id = 'another'",
+        "UPDATE entities SET key = key || '1' WHERE key LIKE 'account/%'",
+        "UPDATE entities SET due_epoch = due_epoch + 1 WHERE due_epoch IS NOT NULL",
+        "UPDATE proposals SET client = 'nobody'",
+        "UPDATE proposals SET root_cid = proposal_cid",
+        "UPDATE proposals SET key = key || '1'",
+        "DELETE FROM proposals",
+        "UPDATE blocks SET header = 'a text' WHERE epoch = 2",
+        "UPDATE receipts SET epoch = epoch + 1",
+        "UPDATE proofs SET expires_epoch = expires_epoch + 1",
+        "UPDATE proofs SET cid = 'none' WHERE rowid = 1",
+        "DELETE FROM proofs",
+        "DROP INDEX ix_receipts_epoch",
+    ):
+        with tampered(honest, "beside") as disk:
+            disk.execute(change)
+        disk.close()
+        with pytest.raises(AuditFailed):
+            audit_folder(honest.with_name("beside"))
+        shutil.rmtree(honest.with_name("beside"))
 
 
 async def test_an_operator_who_signs_another_history_is_found(honest: Path, tmp_path: Path) -> None:

@@ -3,9 +3,7 @@
 import errno
 import os
 import random
-import subprocess
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,8 +12,8 @@ from ipfs.block import Block
 from ipfs.blockstore import BlockstoreFull
 from ipfs.cid import Codec
 from ipfs.disk import DiskBlockstore
+from tests.support.disks import DISK_BYTES, filled, small_disk
 
-DISK_BYTES = 64 << 20
 BLOCK_BYTES = 256 << 10
 
 
@@ -23,15 +21,10 @@ def block(number: int) -> Block:
     return Block.of(Codec.RAW, random.Random(number).randbytes(BLOCK_BYTES))
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    if os.geteuid() != 0:
-        pytest.skip("only root can mount a small disk")
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(tmp_path)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
-        pytest.skip("no disk can be mounted here")
-    yield tmp_path
-    subprocess.run(["umount", str(tmp_path)], check=True)
+@pytest.fixture(name="disk")
+def _disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "disk") as disk:
+        yield disk
 
 
 def fill(store: DiskBlockstore, start: int) -> list[Block]:
@@ -45,8 +38,8 @@ def fill(store: DiskBlockstore, start: int) -> list[Block]:
         taken.append(block(start + len(taken)))
 
 
-def test_a_full_disk_refuses_serves_and_recovers(small_disk: Path) -> None:
-    with DiskBlockstore(small_disk / "store") as store:
+def test_a_full_disk_refuses_serves_and_recovers(disk: Path) -> None:
+    with DiskBlockstore(disk / "store") as store:
         taken = fill(store, 0)
         assert len(taken) * BLOCK_BYTES > 0.8 * DISK_BYTES
         with pytest.raises(BlockstoreFull, match="has no room") as caught:
@@ -61,28 +54,24 @@ def test_a_full_disk_refuses_serves_and_recovers(small_disk: Path) -> None:
         kept = taken[1::2] + more
         assert all(store.get(each.cid) == each for each in kept)
         assert store.scrub().is_clean
-    with DiskBlockstore(small_disk / "store") as store:
+    with DiskBlockstore(disk / "store") as store:
         assert set(store) == {each.cid for each in kept}
 
 
-def test_a_disk_that_others_fill_to_the_last_byte(small_disk: Path) -> None:
-    with DiskBlockstore(small_disk / "store") as store:
+def test_a_disk_that_others_fill_to_the_last_byte(disk: Path) -> None:
+    with DiskBlockstore(disk / "store") as store:
         store.put(map(block, range(20)))
-        ballast = small_disk / "ballast"
-        with ballast.open("wb", buffering=0) as file, suppress(OSError):
-            while True:
-                file.write(bytes(1 << 16))
-        for _ in range(3):
+        with filled(disk):
+            for _ in range(3):
+                with pytest.raises(BlockstoreFull):
+                    store.put([block(99)])
             with pytest.raises(BlockstoreFull):
-                store.put([block(99)])
-        with pytest.raises(BlockstoreFull):
-            store.delete(block(number).cid for number in range(20))
-        assert all(store.get(block(number).cid) == block(number) for number in range(20))
-        ballast.unlink()
+                store.delete(block(number).cid for number in range(20))
+            assert all(store.get(block(number).cid) == block(number) for number in range(20))
         store.put([block(99)])
         store.delete([block(0).cid])
         assert store.scrub().is_clean
-    with DiskBlockstore(small_disk / "store") as store:
+    with DiskBlockstore(disk / "store") as store:
         assert set(store) == {block(number).cid for number in (*range(1, 20), 99)}
 
 
