@@ -10,6 +10,7 @@ journal.json     which of these were whole when (`journal.py`)     }
 """
 
 import errno
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -95,15 +96,22 @@ def read_manifest(folder: Path) -> Manifest | None:
         replica_id, *commitments = (bytes.fromhex(fields[name]) for name in names)
     except (ValueError, LookupError, TypeError) as error:
         raise DamagedManifest(path) from error
-    if any(len(node) != NODE_BYTES for node in (replica_id, *commitments)):
+    manifest = Manifest(proof_type, replica_id, SealedCommitments(*commitments))
+    if text != f"{_text_of(manifest)}\n".encode():
         raise DamagedManifest(path)
-    return Manifest(proof_type, replica_id, SealedCommitments(*commitments))
+    return manifest
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Declare the folder whole: its files reach the disk first, the manifest after, or not."""
     for path in folder.iterdir():
         sync(path)
+    replace_file(folder / MANIFEST, _text_of(manifest))
+    sync(folder.parent)
+
+
+def _text_of(manifest: Manifest) -> str:
+    """Return the only text that says this: by its digest no flipped bit makes it say another."""
     commitments = manifest.commitments
     fields = {
         "proof_type": manifest.proof_type,
@@ -113,8 +121,8 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
         "comm_r_last": commitments.comm_r_last.hex(),
         "comm_r": commitments.comm_r.hex(),
     }
-    replace_file(folder / MANIFEST, json.dumps(fields, indent=2))
-    sync(folder.parent)
+    digest = hashlib.sha256(json.dumps(fields).encode())
+    return json.dumps({**fields, "sha256": digest.hexdigest()}, indent=2)
 
 
 def replace_file(path: Path, text: str) -> None:
