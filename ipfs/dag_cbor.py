@@ -140,7 +140,11 @@ class _Reader:
         """Read the major type and what goes with it."""
         if depth > DEPTH_MAX:
             raise MalformedBytes("DAG-CBOR", "nested too deep")
-        return divmod(self._take(1)[0], 32)
+        if self._position == len(self._data):
+            raise MalformedBytes("DAG-CBOR", "truncated")
+        head = self._data[self._position]
+        self._position += 1
+        return head >> 5, head & 31
 
     def _scalar(self, major: int, info: int) -> Value:
         if major == 7:
