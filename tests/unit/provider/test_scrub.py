@@ -8,10 +8,11 @@ import pytest
 from typer.testing import CliRunner
 
 from chain.units import SectorNumber
-from cli.exits import OK, USAGE, VERIFICATION_FAILED
+from cli.exits import NO_KEYS, OK, USAGE, VERIFICATION_FAILED
 from cli.main import app
 from proofs.sealed import MANIFEST, REPLICA, TREE_R_LAST
 from provider.disk import SectorDisk
+from provider.keys import create_keys
 from tests.support.sectors import flip_bit, seal_sector
 
 RUN = CliRunner()
@@ -87,10 +88,11 @@ async def test_reading_waits_for_its_rate(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_the_command_tells_and_ends_with_what_it_found(tmp_path: Path) -> None:
     home = ["--home", str(tmp_path), "--json"]
+    assert RUN.invoke(app, ["provider", "scrub", *home]).exit_code == NO_KEYS
+    folder = tmp_path / "provider"
+    create_keys(folder)
     empty = RUN.invoke(app, ["provider", "scrub", *home])
     assert empty.exit_code == OK, empty.output
-    folder = tmp_path / "provider"
-    folder.mkdir(parents=True)
     disk = sectors_in(folder, 5)
     whole = RUN.invoke(app, ["provider", "scrub", *home, "--rate", "1GB"])
     assert whole.exit_code == OK, whole.output
