@@ -3,10 +3,11 @@
 Needs the extra `holdfast[object-store]`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, ClassVar, Final, Self, TypeVar, cast
+from datetime import timedelta
+from typing import ClassVar, Final, Self, TypeVar
 
 import obstore
 from obstore.exceptions import BaseError
@@ -23,13 +24,25 @@ _REQUESTS_MAX: Final = 32
 
 _PAGE_OBJECTS: Final = 1_000
 
+_RETRIES_MAX: Final = 3
+_RETRY_TIMEOUT: Final = timedelta(seconds=30)
+"""Of one request. Who needs it for longer asks again; obstore's own 10 hold a read for a minute."""
+
 T = TypeVar("T")
 
 
-class ObjectStoreFailed(Exception):
+class ObjectStoreFailed(OSError):
     """The object store did not do what it was asked; its own words say why."""
 
     code: ClassVar[str] = "object-store-failed"
+
+
+class BlockUnreachable(ObjectStoreFailed, BlockNotFound):
+    """The block may be there, but can't be had now: whoever serves blocks goes on without it."""
+
+    def __init__(self, cid: CID, reason: str) -> None:
+        OSError.__init__(self, reason)
+        self.cid = cid
 
 
 class ObjectBlockstore:
@@ -38,7 +51,8 @@ class ObjectBlockstore:
     An object's name is the multihash of its block in base32, behind two letters of it that spread
     the objects over folders. Every read is checked against the CID; a put writes the block again
     where it is already, and so mends it. Safe to use from many threads. Every call raises
-    `ObjectStoreFailed` when the store can't be reached or refuses.
+    `ObjectStoreFailed` when the store can't be reached or refuses; of one block to be read that is
+    `BlockUnreachable`.
     """
 
     def __init__(self, objects: ObjectStore) -> None:
@@ -46,16 +60,23 @@ class ObjectBlockstore:
         self._requests = ThreadPoolExecutor(_REQUESTS_MAX)
 
     @classmethod
-    def at(cls, url: str, settings: Mapping[str, str], *, allow_http: bool = False) -> Self:
-        """Open `s3://bucket/prefix`, `az://…`, `gs://…` or `file:///…`.
+    def at(cls, url: str) -> Self:
+        """Open `s3://bucket/prefix`, `gs://…`, `abfss://container@account.dfs…` or `file:///…`.
 
         A folder is only for trying out: what is put there is not synced, and may go with the power.
-        settings:  region, endpoint, keys and so on, by the names that obstore has for the kind
+        Region, endpoint, keys and so on are the environment's, by their usual names (`AWS_REGION`).
         """
         with _as_failure():
-            # The kinds' settings differ in type, and only the URL says which kind it is.
-            config = cast("Any", dict(settings) or None)
-            return cls(from_url(url, config=config, client_options={"allow_http": allow_http}))
+            return cls(
+                from_url(
+                    url,
+                    retry_config={"max_retries": _RETRIES_MAX, "retry_timeout": _RETRY_TIMEOUT},
+                )
+            )
+
+    def require_reachable(self) -> None:
+        """Raise `ObjectStoreFailed` unless the store is there and lets us list it."""
+        next(iter(self), None)
 
     def close(self) -> None:
         """Wait for what is under way."""
@@ -82,6 +103,8 @@ class ObjectBlockstore:
         """Whether the block is here."""
         try:
             self.size_bytes(cid)
+        except BlockUnreachable:
+            raise
         except BlockNotFound:
             return False
         return True
@@ -145,4 +168,7 @@ def _as_failure(cid: CID | None = None) -> Iterator[None]:
         if cid is not None and isinstance(error, FileNotFoundError):
             raise BlockNotFound(cid) from error
         # What follows is the library's own state, for its makers.
-        raise ObjectStoreFailed(str(error).partition("\n\nDebug source")[0]) from error
+        reason = str(error).partition("\n\nDebug source")[0]
+        if cid is not None:
+            raise BlockUnreachable(cid, reason) from error
+        raise ObjectStoreFailed(reason) from error

@@ -37,6 +37,7 @@ class Capacity:
     free_atto:      of the owner's account, collateral for open promises taken off
     sectors_free:   that the disk answers for in time, besides those there are and those to come
     fetches_open:   promises whose blocks have not come yet
+    has_blocks_on_disk:  if not, unsealed blocks lie elsewhere and take nothing of it
     """
 
     used_bytes: int
@@ -46,6 +47,12 @@ class Capacity:
     sectors_free: int
     fetches_open: int
     fetches_open_max: int
+    has_blocks_on_disk: bool
+
+    def needed_bytes(self, piece_size_bytes: int, proof_type: ProofType) -> int:
+        """Return what one more piece takes on the disk, as if no sector were shared."""
+        blocks_bytes = piece_size_bytes if self.has_blocks_on_disk else 0
+        return blocks_bytes + sector_bytes(proof_type)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +91,7 @@ def capacity_left(
     answering: Answering,
     limit_bytes: int,
     disk_free_bytes: int,
+    has_blocks_on_disk: bool,
     free_atto: int,
     fetches_open_max: int,
 ) -> Capacity:
@@ -94,13 +102,15 @@ def capacity_left(
     limit_bytes:      the operator's
     """
     planned = {cid for plan in plans for cid in plan.proposal_cids}
-    unsealed_bytes = sum(promise.proposal.piece_size_bytes for promise in promises)
+    on_disk = promises if has_blocks_on_disk else ()
+    unsealed_bytes = sum(promise.proposal.piece_size_bytes for promise in on_disk)
     used_bytes = unsealed_bytes + sum(sector_bytes(plan.proof_type) for plan in plans)
     # Promises may come to share a sector; until they do each counts for one of its own.
     sectors_to_come = sum(promise.proposal_cid not in planned for promise in promises)
     coming_bytes = sectors_to_come * sector_bytes(sealing.proof_type)
-    missing = [promise for promise in promises if not promise.is_received]
-    missing_bytes = sum(promise.proposal.piece_size_bytes for promise in missing)
+    missing_bytes = sum(
+        promise.proposal.piece_size_bytes for promise in on_disk if not promise.is_received
+    )
     to_lock_atto = sum(
         promise.proposal.collateral_atto
         for promise in promises
@@ -117,8 +127,9 @@ def capacity_left(
         ),
         free_atto=free_atto - to_lock_atto,
         sectors_free=answering.sectors_free(sealing.proof_type, answers_seconds),
-        fetches_open=len(missing),
+        fetches_open=sum(not promise.is_received for promise in promises),
         fetches_open_max=fetches_open_max,
+        has_blocks_on_disk=has_blocks_on_disk,
     )
 
 
@@ -224,7 +235,7 @@ def _object_for_lack(
     if not capacity.sectors_free:
         reason = "the disk is too slow to answer for another sector in time"
         return Objection(RejectCode.BUSY, reason)
-    needed_bytes = proposal.piece_size_bytes + sector_bytes(ask.proof_type)
+    needed_bytes = capacity.needed_bytes(proposal.piece_size_bytes, ask.proof_type)
     if capacity.free_bytes < needed_bytes:
         reason = f"{needed_bytes} bytes are needed, {max(0, capacity.free_bytes)} are free"
         return Objection(RejectCode.NO_SPACE, reason)

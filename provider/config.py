@@ -1,7 +1,8 @@
 """What the operator of a provider may set: `provider.toml`."""
 
+import re
 from ipaddress import ip_address
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -17,6 +18,8 @@ from proofs.parameters import ProofType
 from proofs.piece import PIECE_BYTES_MIN
 from proofs.registry import parameters_of
 from provider.offer import Terms
+
+_BLOCKS_URL: Final = re.compile(r"((s3|gs)://[^/@\s]+|abfss://[^/@\s]+@[^/@\s]+)(/\S*)?")
 
 
 def _amount(value: object) -> object:
@@ -35,6 +38,15 @@ def _ip(text: str) -> str:
 def _http_address(text: str) -> str:
     if Multiaddr.parse(text).http_url is None:
         raise ValueError(f"{text!r} is no HTTP server's address: /dns4/…/tcp/443/tls/http")
+    return text
+
+
+def _blocks_url(text: str) -> str:
+    if _BLOCKS_URL.fullmatch(text) is None:
+        raise ValueError(
+            f"{text!r} is no object store's URL: s3://bucket/prefix, gs://bucket/prefix or "
+            "abfss://container@account.dfs.core.windows.net/prefix"
+        )
     return text
 
 
@@ -94,7 +106,12 @@ class ProviderConfig(Settings):
     """The kind of sector to seal; None: the network's own choice of it."""
 
     capacity_bytes: Count = 20 << 30
-    """What sectors and unsealed blocks may take on the disk."""
+    """What sectors, and unsealed blocks if they lie there, may take on the disk."""
+
+    blocks_url: Annotated[str, AfterValidator(_blocks_url)] | None = None
+    """The object store for unsealed blocks, instead of the disk; needs `holdfast[object-store]`.
+    Its prefix is for this provider alone, which deletes there what it no longer needs. Region,
+    endpoint and keys are the environment's: `AWS_REGION`, `AWS_ENDPOINT`, …"""
 
     price_atto_per_gib_epoch: Amount = Atto(10**12)
     retrieval_price_atto_per_gib: Amount = Atto(0)

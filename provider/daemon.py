@@ -20,7 +20,6 @@ from chain.units import ProviderId
 from ipfs.bitswap.sender import UploadLimit
 from ipfs.bitswap.stream import Bitswap
 from ipfs.blockstore import Blockstore
-from ipfs.disk import DiskBlockstore
 from ipfs.errors import PeerError
 from ipfs.exchange import Exchange
 from ipfs.host import Host, PeerAddress
@@ -31,6 +30,7 @@ from ipfs.p2p.swarm import Swarm
 from ipfs.routing import Routing
 from market.ask import network_cid
 from provider.answering import Answering
+from provider.blockstores import open_blocks
 from provider.config import ProviderConfig
 from provider.desk import Budget, Desk
 from provider.disk import SectorDisk
@@ -103,8 +103,8 @@ async def run_provider(
     on_ready:  called once, when clients are answered and the network was told of us
 
     Waits while the ledger is down. Raises `FolderLocked`, `ProviderMissing`, `KeyLost`,
-    `KeyFileOpen`, `LedgerForeign`, `OwnerUnfunded`, `SealingNeedsMemory`; `OSError` if an address
-    is taken.
+    `KeyFileOpen`, `LedgerForeign`, `OwnerUnfunded`, `SealingNeedsMemory`, `ObjectStoreMissing`,
+    `ObjectStoreFailed`; `OSError` if an address is taken.
     """
     if not __debug__:
         raise RuntimeError("holdfast does not run under -O: its asserts guard money")
@@ -174,7 +174,13 @@ async def _budget(config: ProviderConfig, policy: Policy, around: Surroundings) 
     log.info("reading 32 bytes that are not in memory takes %.0f µs here", read_seconds * 1e6)
     kind = config.sector_kind(policy)
     answering = Answering.of(policy, kind, read_seconds=read_seconds)
-    return Budget(config.capacity_bytes, config.fetches_open_max, around.sealing.plan, answering)
+    return Budget(
+        config.capacity_bytes,
+        config.fetches_open_max,
+        around.sealing.plan,
+        answering,
+        has_blocks_on_disk=config.blocks_url is None,
+    )
 
 
 def _workshop(
@@ -237,7 +243,7 @@ async def _surroundings(
     plan: SealingPlan,
 ) -> AsyncIterator[tuple[Surroundings, Kademlia]]:
     with ExitStack() as opened:
-        blocks = opened.enter_context(DiskBlockstore(folder / "blocks"))
+        blocks = opened.enter_context(open_blocks(folder, config))
         store = ProviderStore(f"sqlite:///{folder / 'provider.sqlite'}")
         opened.callback(store.close)
         async with (

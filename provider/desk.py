@@ -35,6 +35,7 @@ class Budget:
     fetches_open_max: int
     sealing: SealingPlan
     answering: Answering
+    has_blocks_on_disk: bool
 
 
 class Desk:
@@ -135,6 +136,7 @@ class Desk:
             answering=self._budget.answering,
             limit_bytes=self._budget.capacity_bytes,
             disk_free_bytes=await self._shop.disk.free_bytes(),
+            has_blocks_on_disk=self._budget.has_blocks_on_disk,
             free_atto=free_atto,
             fetches_open_max=self._budget.fetches_open_max,
         )

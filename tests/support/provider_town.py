@@ -24,10 +24,9 @@ from chain.units import Atto, DealId, Epoch, ProviderId
 from ipfs import dag_cbor
 from ipfs.bitswap.stream import Bitswap
 from ipfs.block import Block
-from ipfs.blockstore import MemoryBlockstore
+from ipfs.blockstore import Blockstore, MemoryBlockstore
 from ipfs.car import car_of
 from ipfs.cid import CID, Codec
-from ipfs.disk import DiskBlockstore
 from ipfs.host import PeerAddress
 from ipfs.kad.stream import Kademlia
 from ipfs.p2p.memory import MemoryHost, MemoryNetwork
@@ -39,6 +38,7 @@ from market.stream import negotiate, request_ask
 from proofs.bls import SecretKey
 from proofs.parameters import ProofType
 from proofs.piece import comm_p
+from provider.blockstores import open_blocks
 from provider.config import ProviderConfig
 from provider.daemon import Surroundings, open_node
 from provider.disk import SectorDisk
@@ -185,7 +185,7 @@ class Town:
         self.node: ProviderNode | None = None
         self._running: AsyncExitStack | None = None
         self.sealing: SealingPool
-        self._blocks: DiskBlockstore
+        self._blocks: Blockstore
         self._work: asyncio.Task[None]
 
     async def close_epoch(self) -> None:
@@ -206,7 +206,7 @@ class Town:
         """Start the provider in its folder, as after any end of it."""
         folder = self.folder / "provider"
         self._running = stack = AsyncExitStack()
-        self._blocks = blocks = stack.enter_context(DiskBlockstore(folder / "blocks"))
+        self._blocks = blocks = stack.enter_context(open_blocks(folder, self.config))
         store = ProviderStore(f"sqlite:///{folder / 'provider.sqlite'}")
         stack.callback(store.close)
         self.keys = load_keys(folder)

@@ -11,7 +11,7 @@ BUCKET = "blocks"
 
 @contextmanager
 def s3_server() -> Iterator[Mapping[str, str]]:
-    """Run it; yield the settings that reach its one bucket."""
+    """Run it; yield the environment in which its one bucket is reached."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     try:
@@ -19,10 +19,11 @@ def s3_server() -> Iterator[Mapping[str, str]]:
         endpoint = f"http://{host}:{port}"
         httpx.put(f"{endpoint}/{BUCKET}", trust_env=False, timeout=120).raise_for_status()
         yield {
-            "endpoint": endpoint,
-            "region": "us-east-1",
-            "access_key_id": "anybody",
-            "secret_access_key": "anything",
+            "AWS_ENDPOINT": endpoint,
+            "AWS_ALLOW_HTTP": "true",
+            "AWS_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": "anybody",
+            "AWS_SECRET_ACCESS_KEY": "anything",
         }
     finally:
         server.stop()

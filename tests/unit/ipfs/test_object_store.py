@@ -1,17 +1,16 @@
 """Blocks as objects, against a real S3 server on loopback and a folder."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
 
 import obstore
 import pytest
-from obstore.store import LocalStore, from_url
+from obstore.store import AzureStore, GCSStore, LocalStore, S3Store, from_url
 
 from ipfs.block import Block
 from ipfs.blockstore import BlockCorrupt, BlockNotFound
 from ipfs.cid import CID, Codec
-from ipfs.object_store import ObjectBlockstore, ObjectStoreFailed
+from ipfs.object_store import BlockUnreachable, ObjectBlockstore, ObjectStoreFailed
 from ipfs.pins.pin import Pin
 from ipfs.pins.store import PinStore
 from ipfs.repository import Repository
@@ -19,15 +18,17 @@ from tests.support.s3 import BUCKET, s3_server
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Mapping[str, str]]:
-    with s3_server() as settings:
-        yield settings
+def server() -> Iterator[None]:
+    with s3_server() as environment, pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        yield
 
 
 @pytest.fixture
-def store(server: Mapping[str, str], request: pytest.FixtureRequest) -> Iterator[ObjectBlockstore]:
-    url = f"s3://{BUCKET}/{request.node.name}"
-    with ObjectBlockstore.at(url, server, allow_http=True) as store:
+def store(server: None, request: pytest.FixtureRequest) -> Iterator[ObjectBlockstore]:
+    with ObjectBlockstore.at(f"s3://{BUCKET}/{request.node.name}") as store:
+        store.require_reachable()
         yield store
 
 
@@ -53,14 +54,10 @@ def test_blocks_come_and_go_over_s3(store: ObjectBlockstore) -> None:
 
 
 def test_wrong_bytes_are_never_given_and_a_put_mends_them(
-    store: ObjectBlockstore, server: Mapping[str, str], request: pytest.FixtureRequest
+    store: ObjectBlockstore, request: pytest.FixtureRequest
 ) -> None:
     store.put([block(1), block(2)])
-    objects = from_url(
-        f"s3://{BUCKET}/{request.node.name}",
-        config=cast("Any", dict(server)),
-        client_options={"allow_http": True},
-    )
+    objects = from_url(f"s3://{BUCKET}/{request.node.name}")
     name = next(each["path"] for page in obstore.list(objects) for each in page)
     obstore.put(objects, name, b"other bytes")
     obstore.put(objects, "notes/readme", b"none of ours")
@@ -87,14 +84,40 @@ def test_garbage_is_collected_from_it_like_from_a_disk(
     assert multihashes(store) == {block(1).cid.multihash}
 
 
-def test_a_server_that_is_gone_or_refuses_is_said_so(server: Mapping[str, str]) -> None:
-    with ObjectBlockstore.at("s3://no-such-bucket", server, allow_http=True) as store:
+def test_a_server_that_refuses_is_said_so(server: None) -> None:
+    with ObjectBlockstore.at("s3://no-such-bucket") as store:
         with pytest.raises(ObjectStoreFailed):
             store.put([block(1)])
         with pytest.raises(ObjectStoreFailed):
-            list(store)
+            store.require_reachable()
     with pytest.raises(ObjectStoreFailed):
-        ObjectBlockstore.at("gopher://old", {})
+        ObjectBlockstore.at("gopher://old")
+
+
+def test_a_block_that_cannot_be_asked_for_is_neither_there_nor_gone(
+    server: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT", "http://127.0.0.1:1")
+    with ObjectBlockstore.at(f"s3://{BUCKET}") as store:
+        for read in (store.get, store.size_bytes, store.has):
+            with pytest.raises(BlockUnreachable) as caught:
+                read(block(1).cid)
+            assert isinstance(caught.value, BlockNotFound)
+            assert (caught.value.code, caught.value.cid) == ("object-store-failed", block(1).cid)
+            assert "127.0.0.1:1" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [
+        ("s3://bucket", S3Store),
+        ("gs://bucket/with/prefix", GCSStore),
+        ("abfss://container@account.dfs.core.windows.net/prefix", AzureStore),
+    ],
+)
+def test_a_url_says_whose_store_it_is(url: str, kind: type[object]) -> None:
+    with ObjectBlockstore.at(url) as store:
+        assert isinstance(store._objects, kind)
 
 
 def test_a_folder_will_do(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Admission, code by code, each at its edge; and what counts as taken."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ ROOM = Capacity(
     sectors_free=1,
     fetches_open=0,
     fetches_open_max=4,
+    has_blocks_on_disk=True,
 )
 FAST = Answering(read_seconds=1e-5, response_seconds=3, deadline_count=4)
 LEAST_COLLATERAL = DEV.collateral_atto(
@@ -62,16 +64,8 @@ def decided(
     )
 
 
-def room(**changes: int) -> Capacity:
-    fields = {
-        "used_bytes": ROOM.used_bytes,
-        "free_bytes": ROOM.free_bytes,
-        "free_atto": ROOM.free_atto,
-        "sectors_free": ROOM.sectors_free,
-        "fetches_open": 0,
-        "fetches_open_max": 4,
-    }
-    return Capacity(**{**fields, **changes})
+def room(**changes: Any) -> Capacity:
+    return replace(ROOM, **changes)
 
 
 NEEDED = (1 << 20) + sector_bytes(ProofType.SDR_8MIB)
@@ -169,7 +163,9 @@ def test_what_was_promised_is_not_promised_again() -> None:
     waiting, received, sealed = promise(0), promise(1, is_received=True), promise(2)
     planned, sealing = plan(sealed), SealingPlan(ProofType.SDR_8MIB, workers=1, together=1)
 
-    def left(limit_bytes: int, disk_free_bytes: int) -> Capacity:
+    def left(
+        limit_bytes: int, disk_free_bytes: int, *, has_blocks_on_disk: bool = True
+    ) -> Capacity:
         return capacity_left(
             (waiting, received, sealed.evolve(is_received=True)),
             (planned,),
@@ -178,6 +174,7 @@ def test_what_was_promised_is_not_promised_again() -> None:
             answering=FAST,
             limit_bytes=limit_bytes,
             disk_free_bytes=disk_free_bytes,
+            has_blocks_on_disk=has_blocks_on_disk,
             free_atto=10**19,
             fetches_open_max=4,
         )
@@ -193,6 +190,13 @@ def test_what_was_promised_is_not_promised_again() -> None:
     assert by_limit.sectors_free == int(4 * 1.5 / 0.01408) - 3
     by_disk = left(limit_bytes=10**12, disk_free_bytes=10**9)
     assert by_disk.free_bytes == 10**9 - 2 * sector - piece - sealing.disk_bytes
+    elsewhere = left(limit_bytes=10**9, disk_free_bytes=10**12, has_blocks_on_disk=False)
+    assert (elsewhere.used_bytes, elsewhere.fetches_open) == (sector, 1)
+    assert elsewhere.free_bytes == 10**9 - 3 * sector
+    elsewhere = left(limit_bytes=10**12, disk_free_bytes=10**9, has_blocks_on_disk=False)
+    assert elsewhere.free_bytes == 10**9 - 2 * sector - sealing.disk_bytes
+    assert decided(good(), room(free_bytes=sector, has_blocks_on_disk=False)) is None
+    assert decided(good(), room(free_bytes=sector)) is not None
 
 
 def test_a_disk_that_is_too_slow_takes_no_sector_more() -> None:
