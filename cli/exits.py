@@ -27,6 +27,7 @@ HELP: Final = (
 _BY_CODE: Final[Mapping[str, int]] = {
     "usage": USAGE,
     "config-invalid": USAGE,
+    "ledger-foreign": USAGE,
     "sealing-needs-memory": USAGE,
     "object-store-missing": USAGE,
     "not-found": NOT_FOUND,
@@ -52,6 +53,7 @@ _BY_CODE: Final[Mapping[str, int]] = {
     "malformed-bytes": VERIFICATION_FAILED,
     "proof-invalid": VERIFICATION_FAILED,
     "audit-failed": VERIFICATION_FAILED,
+    "database-damaged": VERIFICATION_FAILED,
     "sector-damaged": VERIFICATION_FAILED,
     "file-lost": VERIFICATION_FAILED,
     "block-corrupt": VERIFICATION_FAILED,
@@ -64,10 +66,14 @@ _BY_CODE: Final[Mapping[str, int]] = {
 }
 
 
+_PACKAGES: Final = frozenset(("chain", "cli", "client", "ipfs", "market", "proofs", "provider"))
+
+
 def code_of(error: BaseException) -> str | None:
     """Return the stable code of an error that is an answer; None for one that is a bug."""
-    code = getattr(error, "code", None)
-    if isinstance(code, str):
+    # Others' errors have codes too, which mean something else.
+    is_ours = type(error).__module__.partition(".")[0] in _PACKAGES
+    if is_ours and isinstance(code := getattr(error, "code", None), str):
         return code
     if isinstance(error, FileNotFoundError):
         return "not-found"
