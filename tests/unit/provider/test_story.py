@@ -302,6 +302,8 @@ async def test_while_the_ledger_is_away_nothing_is_accepted_and_afterwards_all_g
         assert isinstance(refused, Reject)
         assert refused.code is RejectCode.BUSY
         place.ledger.is_away = False
+        # Whoever was just asking for its facts asks again at the next head.
+        await place.close_epoch()
         await place.until(lambda node: windows_proven(1, node))
         assert place.node is not None
         assert (await place.node.status()).troubles == ()
