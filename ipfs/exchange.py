@@ -159,9 +159,11 @@ async def fetch_dag(
                 if walk.wanted_count and not walk.has_room:
                     blocks = await _receive(fetch, roots, routing, sought)
                     walk.receive(blocks)
+                    batch.add(blocks)
                     # What comes next is asked for before these are stored: the line stays busy.
                     fetch.want(await _meet_stored(exchange, walk), are_last=walk.is_exhausted)
-                    await batch.add(blocks, are_last=not walk.wanted_count)
+                    if batch.is_due or not walk.wanted_count:
+                        await batch.keep()
                 if on_progress is not None:
                     on_progress(walk.block_count, walk.size_bytes)
         finally:
@@ -178,16 +180,18 @@ class _Batch:
         self._bytes_count = 0
         self._due_s = 0.0
 
-    async def add(self, blocks: Iterable[Block], *, are_last: bool) -> None:
-        """Take blocks; store all that there are when it is time, or none is under way behind."""
-        now_s = time.monotonic()
+    @property
+    def is_due(self) -> bool:
+        """Whether they are many, or have waited for long."""
+        return self._bytes_count >= BATCH_BYTES or time.monotonic() >= self._due_s
+
+    def add(self, blocks: Iterable[Block]) -> None:
+        """Take blocks; the next `keep` stores them."""
         if not self._blocks:
-            self._due_s = now_s + BATCH_SECONDS
+            self._due_s = time.monotonic() + BATCH_SECONDS
         for block in blocks:
             self._blocks.append(block)
             self._bytes_count += len(block.data)
-        if are_last or self._bytes_count >= BATCH_BYTES or now_s >= self._due_s:
-            await self.keep()
 
     async def keep(self) -> None:
         """Store what there is."""

@@ -144,9 +144,8 @@ class _Held:
         self._repository.touch((cid,))
         return self._blocks.get(cid)
 
-    def get_at_once(self, cid: CID) -> Block | None:
-        self._repository.touch((cid,))
-        return self._blocks.get_at_once(cid)
+    def get_at_once(self, cid: CID) -> None:
+        """Return None: a collection may have to be waited for."""
 
     def has(self, cid: CID) -> bool:
         self._repository.touch((cid,))

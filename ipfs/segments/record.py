@@ -35,7 +35,7 @@ _CHECKSUM_KEY_BYTES: Final = 32
 
 
 def checksum(cid: CID, data: bytes) -> bytes:
-    """Return 16 bytes by which rot in a block's data, or another block's, is noticed (ADR 31).
+    """Return 16 bytes by which rot in a block's data, or another block's, is noticed (ADR 32).
 
     Poly1305 (RFC 8439) under the digest: other bytes pass with a probability below 2^-85, unless
     somebody has chosen them. Some seven times faster than to compute the digest.

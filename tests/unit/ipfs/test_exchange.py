@@ -262,6 +262,20 @@ async def test_blocks_that_come_slowly_do_not_wait_long_for_others(
     assert max(map(len, exchange.kept)) <= 3
 
 
+async def test_what_has_come_is_stored_whatever_fails_next() -> None:
+    class OutOfOrder(OneByOne):
+        async def sizes_bytes(self, cids: Iterable[CID]) -> dict[CID, int]:
+            if len(self._asked) < self.most_asked:
+                raise OSError("the disk is gone")
+            return {}
+
+    blocks = tree(10)
+    exchange = OutOfOrder(blocks)
+    with pytest.raises(OSError, match="gone"):
+        await fetch_dag(exchange, blocks[-1].cid, limits=ROOMY, idle_timeout_s=1)
+    assert exchange.kept == [(blocks[-1],)]
+
+
 class Stored(OneByOne):
     """An exchange that keeps what it gave, and always gives bytes of their own."""
 
