@@ -339,7 +339,8 @@ class Connection(asyncio.BufferedProtocol):
         while outgoing := self._session.take_outgoing():
             sealed += self._proven.channel.seal(outgoing)
         if sealed:
-            self._transport.writelines(sealed)
+            # By `writelines` several Pythons of 3.12 and 3.13 buffer without end (CVE-2024-12254).
+            self._transport.write(b"".join(sealed))
 
     def _set_deadline(self, seconds: float) -> None:
         if self._deadline:

@@ -274,7 +274,7 @@ class NoiseChannel:
         return b"".join(self.seal(plaintext))
 
     def seal(self, plaintext: bytes | memoryview) -> list[bytes]:
-        """Return what `encrypt` does in pieces, for whoever writes them without joining them."""
+        """Return what `encrypt` does in pieces, for whoever joins them with others."""
         view = memoryview(plaintext)
         pieces: list[bytes] = []
         for start in range(0, len(view), PAYLOAD_BYTES_MAX):

@@ -27,6 +27,8 @@ GO_AWAY_PROTOCOL_ERROR = bytes.fromhex("000300000000000000000001")
 GO_AWAY = bytes.fromhex("000300000000000000000000")
 RESET = bytes.fromhex("00010008")
 SYN = bytes.fromhex("000100010000000100000000")
+SYN_GRANTING_MUCH = bytes.fromhex("000100010000000140000000")
+DATA = bytes.fromhex("0000000000000001")
 
 
 @pytest.fixture
@@ -81,6 +83,34 @@ async def test_a_peer_that_asks_and_does_not_read_is_cut_off(host: Swarm) -> Non
             while True:
                 await peer.say(ping * 10_000)
     assert await lives(host)
+
+
+async def test_a_peer_that_grants_much_and_reads_nothing_is_sent_little() -> None:
+    has_begun = asyncio.Event()
+    sent_bytes = 0
+
+    async def flood(stream: Stream) -> None:
+        nonlocal sent_bytes
+        has_begun.set()
+        for _ in range(100):
+            await stream.write(bytes(1 << 20))
+            sent_bytes += 1 << 20
+
+    wanted = encode_line("/multistream/1.0.0") + encode_line("/test/flood")
+    async with (
+        Swarm(Identity.generate(), listen=[LOOPBACK]) as host,
+        raw_peer(host.addresses[0]) as greedy,
+        Swarm(Identity.generate()) as honest,
+    ):
+        host.handle("/test/flood", flood)
+        await honest.connect(PeerAddress(host.peer_id, host.addresses))
+        await greedy.upgrade(Identity.generate())
+        await greedy.say(SYN_GRANTING_MUCH + DATA + len(wanted).to_bytes(4) + wanted)
+        await has_begun.wait()
+        for _ in range(200):
+            await honest.ping(host.peer_id)
+    # The buffers of two sockets and a reader, and what we hold back.
+    assert sent_bytes < 50 << 20
 
 
 async def test_a_stream_that_agrees_on_nothing_is_reset(host: Swarm) -> None:
