@@ -1,7 +1,7 @@
 """A block store as an event loop asks it: in worker threads, unless that waits for nothing."""
 
 import asyncio
-import contextlib
+import logging
 from collections.abc import Iterable
 from typing import Final
 
@@ -12,6 +12,8 @@ from ipfs.cid import CID
 AT_ONCE_MAX: Final = 8
 """So few blocks are read in the loop, if that waits for nothing: to wake a thread takes longer."""
 
+log = logging.getLogger(__name__)
+
 
 class Stored:
     """What a store holds. The store may block; it must bear calls from several threads."""
@@ -20,7 +22,7 @@ class Stored:
         self._store = store
 
     async def load(self, cids: Iterable[CID]) -> list[Block]:
-        """Return those of the blocks that are there."""
+        """Return those of the blocks that are there, and can be read."""
         wanted = tuple(cids)
         if len(wanted) <= AT_ONCE_MAX:
             blocks = [block for cid in wanted if (block := self._store.get_at_once(cid))]
@@ -39,8 +41,13 @@ class Stored:
     def _load(self, cids: Iterable[CID]) -> list[Block]:
         blocks = []
         for cid in cids:
-            with contextlib.suppress(BlockNotFound):
+            try:
                 blocks.append(self._store.get(cid))
+            except BlockNotFound:
+                continue
+            except OSError as error:
+                # One bad place of a disk is no reason to give nobody anything any more.
+                log.error("%s can't be read: %s", cid, error)
         return blocks
 
     def _sizes_bytes(self, cids: Iterable[CID]) -> dict[CID, int | None]:

@@ -1,6 +1,5 @@
 """Segment files at work: one that is appended to, and those that are read."""
 
-import errno
 import os
 import sys
 from collections import OrderedDict
@@ -95,11 +94,10 @@ class SegmentReader:
         data = bytearray(data_bytes)
         try:
             read_bytes = os.preadv(self._fd, [data], data_at, os.RWF_NOWAIT)
-        except OSError as error:
-            # Not all file systems know either.
-            if error.errno in {errno.EAGAIN, errno.EOPNOTSUPP}:
-                return None
-            raise
+        except OSError:
+            # It would have to wait, or the file system does not know; if the disk is at fault,
+            # whoever waits for it is told.
+            return None
         return bytes(data) if read_bytes == data_bytes else None
 
     def __del__(self) -> None:

@@ -1,4 +1,5 @@
 import asyncio
+import errno
 import threading
 
 import pytest
@@ -106,6 +107,33 @@ async def test_a_block_that_goes_before_it_is_sent_is_said_to_be_absent() -> Non
             await stranger.say(where(host), Message(wants=(Want(block.cid, send_dont_have=True),)))
             await until(lambda: len(stranger.heard) == 1)
     assert stranger.heard[0].presences == (Presence(block.cid, PresenceType.DONT_HAVE),)
+
+
+async def test_a_block_that_the_disk_does_not_give_is_said_to_be_absent_and_others_are_sent(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    lost, whole = leaf(1), leaf(2)
+
+    class Scratched(MemoryBlockstore):
+        def get(self, cid: CID) -> Block:
+            if cid == lost.cid:
+                raise OSError(errno.EIO, "a bad place")
+            return super().get(cid)
+
+        def get_at_once(self, cid: CID) -> None:
+            return None
+
+    store = Scratched()
+    store.put([lost, whole])
+    async with MemoryNetwork() as network:
+        host, stranger = network.add_host(), ScriptedPeer(network, silent)
+        async with Bitswap(host, store):
+            wants = tuple(Want(block.cid, send_dont_have=True) for block in (lost, whole))
+            await stranger.say(where(host), Message(wants=wants))
+            await until(lambda: len(stranger.heard) == 1)
+    assert stranger.heard[0].presences == (Presence(lost.cid, PresenceType.DONT_HAVE),)
+    assert stranger.heard[0].blocks == (whole,)
+    assert "a bad place" in caplog.text
 
 
 async def test_a_flood_of_wants_is_cut_and_others_are_served() -> None:
