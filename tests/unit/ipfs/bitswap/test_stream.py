@@ -123,6 +123,9 @@ async def test_a_block_that_the_disk_does_not_give_is_said_to_be_absent_and_othe
         def get_at_once(self, cid: CID) -> None:
             return None
 
+        def size_bytes(self, cid: CID) -> int:
+            return 9
+
     store = Scratched()
     store.put([lost, whole])
     async with MemoryNetwork() as network:
