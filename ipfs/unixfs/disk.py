@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from ipfs.byte_source import ByteSource
+from ipfs.dag import DEPTH_MAX
 from ipfs.unixfs.errors import EntryUnsupported, UnsafeEntry
 from ipfs.unixfs.header import Metadata
 from ipfs.unixfs.importer import BlockSink, Imported, Importer, import_file
@@ -17,6 +18,11 @@ from ipfs.unixfs.profiles import UNIXFS_V1_2025, ImportSettings
 
 _THREADS: Final = 3
 """Two to hash and one to put; the caller's own reads."""
+
+_FOLDERS_MAX: Final = DEPTH_MAX - 28
+"""Inside each other: who reads stops at `DEPTH_MAX`, and large files and shards have levels too."""
+
+_AWAY: Final = "move it out of the folder"
 
 
 def import_path(
@@ -68,7 +74,9 @@ def _add(
     if stat.S_ISLNK(status.st_mode):
         return importer.add_symlink(_target(path, names), replace(metadata, mode=None))
     if not stat.S_ISDIR(status.st_mode):
-        raise EntryUnsupported(str(path), "not a file, a folder or a symbolic link")
+        raise EntryUnsupported(str(path), f"neither file, folder nor symbolic link: {_AWAY}")
+    if len(names) >= _FOLDERS_MAX:
+        raise EntryUnsupported(str(path), f"more than {_FOLDERS_MAX} folders inside each other")
     children = (
         (name, _add(importer, path / name, (*names, name), settings)) for name in _names(path)
     )
@@ -78,17 +86,25 @@ def _add(
 def _names(folder: Path) -> Iterator[str]:
     for name in sorted((child.name for child in folder.iterdir()), key=os.fsencode):
         try:
+            name.encode()
             check_name(name)
+        except UnicodeEncodeError as error:
+            raise EntryUnsupported(
+                str(folder / name), "a name that is not UTF-8: rename it"
+            ) from error
         except UnsafeEntry as error:
-            raise EntryUnsupported(str(folder / name), error.reason) from error
+            raise EntryUnsupported(str(folder / name), f"{error.reason}: rename it") from error
         yield name
 
 
 def _target(link: Path, names: tuple[str, ...]) -> str:
     target = os.readlink(link)  # noqa: PTH115 - Path would tidy the target, and change the CID
     try:
-        check_target(target, path=names)
         target.encode()
-    except (UnsafeEntry, UnicodeEncodeError) as error:
-        raise EntryUnsupported(str(link), str(error)) from error
+        check_target(target, path=names)
+    except UnicodeEncodeError as error:
+        raise EntryUnsupported(str(link), f"a link to what is not UTF-8: {_AWAY}") from error
+    except UnsafeEntry as error:
+        advice = f": {_AWAY}" if names else ""
+        raise EntryUnsupported(str(link), error.reason + advice) from error
     return target

@@ -142,6 +142,8 @@ def check_target(target: str, *, path: tuple[str, ...]) -> None:
 
     path:  the link's own names, from the root of the tree; () is the root itself
     """
+    if not path:
+        raise UnsafeEntry(target, "a symbolic link by itself leads nowhere: take its folder")
     steps = [step for step in target.split("/") if step not in {"", "."}]
     climbs = len(list(takewhile(lambda step: step == "..", steps)))
     # A ".." after a name could climb out through another link.

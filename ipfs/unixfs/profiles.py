@@ -10,9 +10,11 @@ from ipfs.block import BLOCK_BYTES_MAX
 from ipfs.unixfs.chunker import Chunker, FixedSize
 from ipfs.unixfs.layout import Layout
 
-_HEADER_BYTES_MAX: Final = 64
-"""What a DAG-PB leaf holds besides its chunk."""
+LINKS_MAX: Final = 8192
+"""In a node of a file, so that the node fits a block whatever its links are."""
 
+_CHUNK_BYTES_MAX: Final = BLOCK_BYTES_MAX - 64
+"""A DAG-PB leaf holds a header besides its chunk."""
 
 _MEBIBYTE: Final = FixedSize(1 << 20)
 
@@ -51,10 +53,10 @@ class ImportSettings:
     def __post_init__(self) -> None:
         if self.cid_version not in {0, 1}:
             raise ValueError(f"there is no CID version {self.cid_version}")
-        if not 1 <= self.chunker.chunk_bytes_max <= BLOCK_BYTES_MAX - _HEADER_BYTES_MAX:
-            raise ValueError(f"chunks of {self.chunker} fit no block")
-        if not 2 <= self.links_per_node_max <= 8192:
-            raise ValueError(f"{self.links_per_node_max} links in a node")
+        if not 1 <= self.chunker.chunk_bytes_max <= _CHUNK_BYTES_MAX:
+            raise ValueError(f"chunks of {self.chunker}: 1 to {_CHUNK_BYTES_MAX} bytes fit")
+        if not 2 <= self.links_per_node_max <= LINKS_MAX:
+            raise ValueError(f"{self.links_per_node_max} links in a node: 2 to {LINKS_MAX} fit")
 
 
 UNIXFS_V1_2025: Final = ImportSettings()

@@ -17,6 +17,7 @@ from ipfs.dag_pb import PBNode
 from ipfs.unixfs.chunker import FixedSize, Gear
 from ipfs.unixfs.disk import import_path, import_stream
 from ipfs.unixfs.errors import EntryUnsupported
+from ipfs.unixfs.exporter import export
 from ipfs.unixfs.header import Header, Metadata, NodeType
 from ipfs.unixfs.importer import Forgotten, Imported, Importer, import_file
 from ipfs.unixfs.profiles import PROFILES, UNIXFS_V0_2015, UNIXFS_V1_2025, ImportSettings
@@ -164,11 +165,20 @@ def test_what_unixfs_cannot_hold_is_refused_by_name(tmp_path: Path) -> None:
         import_path(tmp_path / "d", MemoryBlockstore())
 
 
-@pytest.mark.parametrize("name", [b"new\nline", b"\x1b[2J", b"latin-\xe9"])
-def test_a_name_that_could_not_be_brought_back_is_refused(name: bytes, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        (b"new\nline", "control character: rename"),
+        (b"\x1b[2J", "control character: rename"),
+        (b"latin-\xe9", "no UTF-8: rename"),
+    ],
+)
+def test_a_name_that_could_not_be_brought_back_is_refused(
+    name: bytes, reason: str, tmp_path: Path
+) -> None:
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / os.fsdecode(name)).touch()
-    with pytest.raises(EntryUnsupported, match="control character"):
+    with pytest.raises(EntryUnsupported, match=reason):
         import_path(tmp_path / "d", MemoryBlockstore())
 
 
@@ -176,14 +186,36 @@ def test_a_name_that_could_not_be_brought_back_is_refused(name: bytes, tmp_path:
 def test_a_link_out_of_the_folder_is_refused(target: str, tmp_path: Path) -> None:
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / "l").symlink_to(target)
-    with pytest.raises(EntryUnsupported, match="leaves the folder"):
+    with pytest.raises(EntryUnsupported, match=r"d/l'.* leaves the folder: move"):
         import_path(tmp_path / "d", MemoryBlockstore())
+
+
+def test_a_link_to_what_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "l").symlink_to(os.fsdecode(b"latin-\xe9"))
+    with pytest.raises(EntryUnsupported, match=r"d/l'.* not UTF-8"):
+        import_path(tmp_path / "d", MemoryBlockstore())
+
+
+def test_folders_that_nobody_could_read_back_are_refused_before_what_is_in_them(
+    tmp_path: Path,
+) -> None:
+    names = "d/" * 100
+    (tmp_path / names).mkdir(parents=True)
+    (tmp_path / names / "f").write_bytes(bytes(10_000))
+    store = MemoryBlockstore()
+    narrow = ImportSettings(chunker=FixedSize(1), links_per_node_max=2)
+    root = import_path(tmp_path / "d", store, narrow).cid
+    export(store, root, tmp_path / "out")
+    (tmp_path / names / "d").mkdir()
+    with pytest.raises(EntryUnsupported, match="d/d': more than 100 folders"):
+        import_path(tmp_path / "d", store, narrow)
 
 
 def test_a_link_is_no_root(tmp_path: Path) -> None:
     (tmp_path / "f").touch()
     (tmp_path / "l").symlink_to("f")
-    with pytest.raises(EntryUnsupported, match="leaves the folder"):
+    with pytest.raises(EntryUnsupported, match="/l': a symbolic link by itself"):
         import_path(tmp_path / "l", MemoryBlockstore())
 
 
