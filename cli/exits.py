@@ -26,6 +26,7 @@ HELP: Final = (
 
 _BY_CODE: Final[Mapping[str, int]] = {
     "usage": USAGE,
+    "not-a-file": USAGE,
     "config-invalid": USAGE,
     "ledger-foreign": USAGE,
     "sealing-needs-memory": USAGE,
@@ -51,6 +52,10 @@ _BY_CODE: Final[Mapping[str, int]] = {
     "not-enough-providers": NETWORK,
     "wrong-block": VERIFICATION_FAILED,
     "malformed-bytes": VERIFICATION_FAILED,
+    "unsafe-entry": VERIFICATION_FAILED,
+    "limit-exceeded": VERIFICATION_FAILED,
+    "car-incomplete": VERIFICATION_FAILED,
+    "car-version-unsupported": VERIFICATION_FAILED,
     "proof-invalid": VERIFICATION_FAILED,
     "audit-failed": VERIFICATION_FAILED,
     "database-damaged": VERIFICATION_FAILED,
@@ -77,6 +82,8 @@ def code_of(error: BaseException) -> str | None:
         return code
     if isinstance(error, FileNotFoundError):
         return "not-found"
+    if isinstance(error, FileExistsError):
+        return "already-exists"
     if isinstance(error, PermissionError):
         return "not-allowed"
     return "os-error" if isinstance(error, OSError) else None

@@ -23,6 +23,10 @@ class BlockCorrupt(BlockNotFound):
 
     code: ClassVar[str] = "block-corrupt"
 
+    def __str__(self) -> str:
+        """Say what is to be done."""
+        return f"block {self.cid} is damaged here: scrub the store, and get it again"
+
 
 class BlockstoreFull(OSError):
     """There is no room for more blocks; nothing was put, and what was there is still served.

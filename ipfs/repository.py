@@ -9,7 +9,7 @@ from typing import ClassVar, Final
 from ipfs.block import Block
 from ipfs.blockstore import BlockNotFound, Blockstore
 from ipfs.cid import CID
-from ipfs.dag import walk
+from ipfs.dag import inline_block, walk
 from ipfs.pins.pin import Pin, Pins
 
 _SWEEP_BLOCKS: Final = 1_000
@@ -65,7 +65,7 @@ class Repository:
             if pin.is_recursive:
                 for _ in walk(blocks, pin.root):
                     pass
-            else:
+            elif not inline_block(pin.root):
                 blocks.size_bytes(pin.root)
             self.pins.add(pin)
 

@@ -117,7 +117,8 @@ class _Told:
         self._last = added.cid
         if self._is_quieter and not self._out.as_json:
             return
-        name = str(added.cid) if path == STDIN else path.name
+        named = path.resolve() if path.name in {"", ".."} else path
+        name = str(added.cid) if path == STDIN else named.name
         text = str(added.cid) if self._is_quiet else f"added {added.cid} {name}"
         self._out.item("added", text, cid=added.cid, name=name, bytes=added.file_bytes)
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, assert_never
+from typing import ClassVar, Final, assert_never
 
-from client.plumbing.session import Source
+from client.plumbing.session import Source, require_whole
 from ipfs import plan
 from ipfs.block import Block
 from ipfs.blockstore import BlockNotFound, Blockstore
@@ -53,6 +53,20 @@ class DagStat:
     size_bytes: int
 
 
+class CarIncomplete(Exception):
+    """A CAR lacks a block below one of its roots, and it is not here either."""
+
+    code: ClassVar[str] = "car-incomplete"
+
+    def __init__(self, root: CID, missing: CID) -> None:
+        super().__init__(
+            f"the CAR lacks {missing}, which is below its root {root}: nothing was pinned; "
+            "--no-pin-roots takes it as it is"
+        )
+        self.root = root
+        self.missing = missing
+
+
 async def list_folder(root: CID, source: Source) -> list[Listed]:
     """Return what is in a folder, whose own blocks are brought here; nothing for a file.
 
@@ -91,8 +105,8 @@ def import_car(
 ) -> tuple[tuple[CID, ...], int]:
     """Put the blocks of a CAR into the store, and pin its roots; return these and how many blocks.
 
-    Raises what `CarReader` does: blocks before a damaged one are there, but pinned is nothing;
-    `BlockNotFound` if a root is to be pinned whose DAG is not whole.
+    Raises what `CarReader` does, and `CarIncomplete` if a root is to be pinned whose DAG is not
+    whole: what came is there, but pinned is nothing.
     """
     reader = CarReader(source)
     count = 0
@@ -102,7 +116,12 @@ def import_car(
             count += len(batch)
         if pins_roots:
             for root in reader.roots:
-                repository.pin(Pin(root=root))
+                try:
+                    require_whole(blocks, root)
+                except BlockNotFound as error:
+                    raise CarIncomplete(root, error.cid) from error
+            for root in reader.roots:
+                repository.pins.add(Pin(root=root))
     return reader.roots, count
 
 

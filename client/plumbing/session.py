@@ -27,7 +27,7 @@ from ipfs.bitswap.stream import Bitswap
 from ipfs.block import Block
 from ipfs.blockstore import BlockNotFound, Blockstore
 from ipfs.cid import CID
-from ipfs.dag import walk
+from ipfs.dag import inline_block, walk
 from ipfs.disk import DiskBlockstore, StoreLocked
 from ipfs.disk_reader import DiskReader
 from ipfs.exchange import DagLimits, DagUnavailable, Exchange, fetch_dag
@@ -327,6 +327,8 @@ class Source:
 
     async def get(self, cid: CID) -> Block:
         """Return one block. Raises `BlockNotFound` offline, else `DagUnavailable`."""
+        if inline := inline_block(cid):
+            return inline
         self._root = self._root or cid
         try:
             return self.blocks.get(cid)
@@ -343,7 +345,7 @@ class Source:
         """Have a whole DAG here. Raises as `get` does, and what `walk` and `fetch_dag` do."""
         self._root = self._root or cid
         try:
-            await asyncio.to_thread(_require_whole, self.blocks, cid)
+            await asyncio.to_thread(require_whole, self.blocks, cid)
         except BlockNotFound:
             if self._join is None:
                 raise
@@ -363,6 +365,7 @@ class Source:
         return self._network
 
 
-def _require_whole(blocks: Blockstore, root: CID) -> None:
+def require_whole(blocks: Blockstore, root: CID) -> None:
+    """Check that no block of a DAG is missing. Raises what `walk` does."""
     for _ in walk(blocks, root):
         pass

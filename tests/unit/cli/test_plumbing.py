@@ -13,6 +13,11 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
+from ipfs.block import Block
+from ipfs.car import write_car
+from ipfs.cid import Codec
+from ipfs.dag_pb import PBLink, PBNode
+from ipfs.unixfs.header import Header, NodeType
 from tests.support.holdfast import NO_LEDGER
 from tests.support.unixfs_vectors import content, make_directory
 from tests.support.vectors import own
@@ -122,6 +127,17 @@ def test_a_car_of_version_2_goes_through_a_pipe(home: Home, other: Home) -> None
     assert other.says("import", stdin=bytes(damaged)).exit_code == 8
 
 
+def test_a_car_that_lacks_its_last_block_pins_nothing(home: Home, other: Home) -> None:
+    cid = home.says("add", "-Q", "--chunker", "size-1000", stdin=content(20_000)).text
+    car = home.says("export", cid).stdout
+    section_bytes = 2 + 36 + 1_000
+    said = other.says("import", "--json", stdin=car[:-section_bytes])
+    assert (said.exit_code, said.result["code"]) == (8, "car-incomplete")
+    assert other.says("pin", "ls", "--json").result["pins"] == []
+    taken = other.says("import", "--no-pin-roots", "--json", stdin=car[:-section_bytes])
+    assert taken.result["blocks"] == 20
+
+
 def test_an_export_that_fails_leaves_no_part_of_a_car(home: Home, tmp_path: Path) -> None:
     cid = home.says("add", "-Q", "--chunker", "size-1000", stdin=content(20_000)).text
     [*_, last] = home.says("refs", cid, "--offline").text.splitlines()
@@ -177,7 +193,9 @@ def test_what_is_in_a_folder(home: Home, tmp_path: Path) -> None:
         [root, *home.says("refs", "-r", root).text.split()]
     )
     assert home.says("cat", f"{root}/inner/nope").exit_code == 4
-    assert home.says("cat", root).exit_code == 1, "a folder is no damage"
+    assert home.says("cat", root).exit_code == 2, "a folder is no damage"
+    again = home.says("get", root, "-o", tmp_path / "d", "--json")
+    assert (again.exit_code, again.result["code"]) == (1, "already-exists")
     assert home.says("ls", "--offline", listed[0]["cid"][:-1]).exit_code == 2
 
 
@@ -216,6 +234,33 @@ def test_a_flipped_bit_is_found_and_said(home: Home) -> None:
     assert home.says("scrub", "--json").result["is_clean"]
 
 
+def test_a_folder_is_called_by_its_own_name(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "d" / "inner").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "d" / "inner")
+    for words, name in ((".", "inner"), ("..", "d"), (f"{tmp_path}/d/", "d")):
+        assert home.says("add", words).text.endswith(f" {name}")
+
+
+def test_a_cid_that_is_its_own_block_can_be_pinned(home: Home) -> None:
+    for word in ("--direct", "--recursive"):
+        home.says("pin", "add", "--offline", word, "bafkqaaik").text  # noqa: B018
+    assert home.says("gc", "--json").result["removed"] == 0
+
+
+def test_a_folder_that_could_write_elsewhere_is_told_from_a_failure(
+    home: Home, tmp_path: Path
+) -> None:
+    link = Block.of(Codec.DAG_PB, PBNode((), Header(NodeType.SYMLINK, b"/etc").encode()).encode())
+    folder = PBNode((PBLink(link.cid, "l", 0),), Header(NodeType.DIRECTORY).encode()).encode()
+    root = Block.of(Codec.DAG_PB, folder)
+    car = b"".join(write_car((root.cid,), (root, link)))
+    home.says("import", stdin=car).text  # noqa: B018
+    said = home.says("get", str(root.cid), "-o", tmp_path / "out", "--json")
+    assert (said.exit_code, said.result["code"]) == (8, "unsafe-entry")
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -224,6 +269,7 @@ def test_a_flipped_bit_is_found_and_said(home: Home) -> None:
         ("add", "--chunker", "size-9999999"),
         ("add", "--cid-version", "2"),
         ("add", "--max-file-links", "1"),
+        ("add", "--max-file-links", "8193"),
         ("cat", "no-cid"),
         ("cat", "--offline", "--peer", "/ip4/127.0.0.1/tcp/1", "bafkqaaa"),
     ],
