@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.clock import Clock
+from cli.plumbing.network import joined
+from cli.plumbing.words import parse_ipfs_path, split_name
 from cli.render import (
     HomeOption,
     JsonFlag,
@@ -20,11 +22,11 @@ from cli.render import (
 )
 from cli.settings import client_settings
 from cli.words import (
+    Unreadable,
     format_bytes,
     format_count,
     format_epochs,
     parse_bytes,
-    parse_cid,
     parse_epochs,
     parse_tokens,
     told_step,
@@ -32,10 +34,12 @@ from cli.words import (
 
 if TYPE_CHECKING:
     from chain.policy import Policy
+    from client.config import ClientConfig
     from client.prepare import Prepared
     from client.selection import Quote, StorageTerms
     from client.session import Session
     from client.storing import Step
+    from ipfs.cid import CID
 
 PathArgument = Annotated[
     Path, typer.Argument(metavar="PATH", help="File or folder to store.", resolve_path=True)
@@ -155,7 +159,7 @@ def store(
 
 
 def retrieve(
-    cid: Annotated[str, typer.Argument(metavar="CID", help="What to get.")],
+    cid: Annotated[str, typer.Argument(metavar="CID", help="What to get; or /ipns/NAME.")],
     out_path: Annotated[
         Path | None,
         typer.Option(
@@ -172,9 +176,9 @@ def retrieve(
         from client.retrieving import retrieve as retrieve_dag
         from client.session import open_client
 
-        root_cid = parse_cid(cid)
-        target = out_path or Path(str(root_cid))
+        target = out_path or Path(cid.rstrip("/").rpartition("/")[2])
         folder, config = client_settings(home, ledger)
+        root_cid = await _root_of(cid, folder, config)
         with progress(as_json) as bars:
             task = bars.add_task("fetching", total=None) if bars else None
 
@@ -196,6 +200,21 @@ def retrieve(
         )
 
     finish(as_json, work, farewell=GOES_ON)
+
+
+async def _root_of(text: str, folder: Path, config: "ClientConfig") -> "CID":
+    """Return the CID that the text is, or that its name leads to.
+
+    Raises `Unreadable`, also for what is below a root, and as `Network.resolve` does.
+    """
+    name, inside = split_name(text)
+    if name is not None:
+        async with joined(folder, config, None) as network:
+            text = await network.resolve(name) + inside
+    root_cid, names = parse_ipfs_path(text)
+    if names:
+        raise Unreadable(f"{text!r} is below a root: write `holdfast ipfs get`")
+    return root_cid
 
 
 @asynccontextmanager

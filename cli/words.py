@@ -93,16 +93,19 @@ def parse_address(text: str) -> "Address":
 
 def parse_cid(text: str) -> "CID":
     """Return the CID that the text is. Raises `Unreadable`."""
-    from ipfs.cid import CID
+    from ipfs.cid import CID, Codec
     from ipfs.errors import PeerError
 
     bare = text.removeprefix("ipfs://").removeprefix("/ipfs/")
     try:
-        return CID.parse(bare)
+        cid = CID.parse(bare)
     except PeerError as error:
         looks_like_one = bare.startswith(("baf", "Qm"))
         hint = "is it whole?" if looks_like_one else "a CID starts with bafy…, bafk… or Qm…"
         raise Unreadable(f"not a CID: {text!r}; {hint}") from error
+    if cid.codec == Codec.LIBP2P_KEY:
+        raise Unreadable(f"a name, not a CID: {text!r}; write /ipns/{bare}")
+    return cid
 
 
 def parse_peer(text: str) -> "PeerAddress":

@@ -3,44 +3,46 @@
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from cli.plumbing.words import CidArgument
-from cli.render import HomeOption, JsonFlag, Output, finish
+from cli.plumbing.paths import opened
+from cli.plumbing.words import OfflineOption, PathArgument, PeerOption
+from cli.render import HomeOption, JsonFlag, LedgerOption, Output, finish
 from cli.settings import client_settings
-from cli.words import parse_cid
 
 if TYPE_CHECKING:
     from ipfs.byte_source import ByteSource
 
 
 def export(
-    cid: CidArgument,
+    path: PathArgument,
     out_path: Annotated[
         Path | None, typer.Option("-o", "--output", help="A new file. Default: standard output.")
     ] = None,
     car_version: Annotated[
         int, typer.Option("--car-version", min=1, max=2, help="2 has an index.")
     ] = 1,
+    peer: PeerOption = None,
+    offline: OfflineOption = False,
     home: HomeOption = None,
+    ledger: LedgerOption = None,
 ) -> None:
-    """Write the CAR of a DAG that is whole here."""
+    """Write the CAR of a DAG, fetched first where it is not whole."""
 
     async def work(_: Output) -> None:
-        from client.plumbing.session import open_reader
         from ipfs.car import car_of, car_v2_of
 
-        root = parse_cid(cid)
-        folder, _config = client_settings(home, None)
-        with open_reader(folder) as blocks, ExitStack() as opened:
-            out = opened.enter_context(_new_file(out_path)) if out_path else sys.stdout.buffer
-            for data in (car_of if car_version == 1 else car_v2_of)(blocks, root):
-                out.write(data)
-            out.flush()
+        async with opened(path, home, ledger, peer, offline) as (source, root):
+            await source.bring(root, lambda _blocks, _bytes: None)
+            make = car_of if car_version == 1 else car_v2_of
+            with _new_file(out_path) if out_path else nullcontext(sys.stdout.buffer) as out:
+                for data in make(source.blocks, root):
+                    out.write(data)
+                out.flush()
 
     finish(False, work)
 
@@ -64,11 +66,11 @@ def import_(
         from client.plumbing.session import open_repository
 
         folder, _ = client_settings(home, None)
-        with ExitStack() as opened:
+        with ExitStack() as stack:
             source: ByteSource = sys.stdin.buffer
             if path is not None and path != Path("-"):
-                source = opened.enter_context(path.open("rb"))
-            repository = opened.enter_context(open_repository(folder))
+                source = stack.enter_context(path.open("rb"))
+            repository = stack.enter_context(open_repository(folder))
             roots, count = await asyncio.to_thread(
                 lambda: import_car(source, repository, pins_roots=pin_roots)
             )

@@ -5,7 +5,14 @@ from typing import Annotated
 import typer
 
 from cli import exits
-from cli.plumbing.words import CidArgument, OfflineOption, PeerOption, parse_peers
+from cli.plumbing.paths import find
+from cli.plumbing.words import (
+    CidArgument,
+    OfflineOption,
+    PathArgument,
+    PeerOption,
+    parse_peers,
+)
 from cli.render import HomeOption, JsonFlag, LedgerOption, Output, finish, table
 from cli.settings import client_settings
 from cli.words import format_bytes, format_count, parse_cid
@@ -19,7 +26,7 @@ ReasonOption = Annotated[
 
 @pin.command("add")
 def pin_add(
-    cid: CidArgument,
+    path: PathArgument,
     reason: ReasonOption = None,
     until: Annotated[
         int | None, typer.Option(min=0, help="The first epoch that it does not hold in.")
@@ -41,11 +48,11 @@ def pin_add(
         from client.plumbing.session import Source, open_network, open_repository
         from ipfs.pins.pin import Pin
 
-        root = parse_cid(cid)
         folder, config = client_settings(home, ledger)
         with open_repository(folder) as repository, repository.hold() as blocks:
             join = None if offline else lambda: open_network(config, blocks, parse_peers(peer))
             async with Source(blocks, join) as source:
+                root = await find(path, source)
                 if recursive:
                     await source.bring(root, lambda _blocks, _bytes: None)
                 else:

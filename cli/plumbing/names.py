@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from cli.plumbing.network import joined
-from cli.plumbing.words import PeerOption, parse_ipfs_path
+from cli.plumbing.words import PathArgument, PeerOption, full_path
 from cli.render import HomeOption, JsonFlag, LedgerOption, Output, finish, table
 from cli.settings import client_settings
 from cli.words import parse_name, parse_seconds
@@ -20,9 +20,7 @@ QuieterOption = Annotated[bool, typer.Option("-Q", "--quieter", help="Print the 
 
 @name.command("publish")
 def publish(
-    path: Annotated[
-        str, typer.Argument(metavar="CID[/PATH]", help="Where the name is to lead to from now on.")
-    ],
+    path: PathArgument,
     key: Annotated[str, typer.Option("--key", help="Which of your names: see `key list`.")] = SELF,
     lifetime: Annotated[
         str, typer.Option("-t", "--lifetime", help="How long this holds; say it again before.")
@@ -44,8 +42,7 @@ def publish(
     async def work(out: Output) -> None:
         from client.plumbing.session import open_keys
 
-        cid, names = parse_ipfs_path(path)
-        target = "/".join(("/ipfs", str(cid), *names))
+        target = full_path(path)
         lifetime_ns, ttl_ns = (parse_seconds(text) * SECOND_NS for text in (lifetime, ttl))
         folder, config = client_settings(home, ledger)
         keys = open_keys(folder)

@@ -1,27 +1,19 @@
 """`holdfast ipfs cat`, `get`, `ls`, `stat`, `refs`: from a CID back to content."""
 
 import sys
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.plumbing.words import (
-    OfflineOption,
-    PathArgument,
-    PeerOption,
-    parse_ipfs_path,
-    parse_peers,
-    split_name,
-)
+from cli.plumbing.paths import opened
+from cli.plumbing.words import OfflineOption, PathArgument, PeerOption
 from cli.render import HomeOption, JsonFlag, LedgerOption, Output, finish, table
 from cli.settings import client_settings
-from cli.words import Unreadable, format_bytes, format_count
+from cli.words import format_bytes, format_count
 
 if TYPE_CHECKING:
-    from client.plumbing.session import Source
     from ipfs.cid import CID
 
 
@@ -41,7 +33,7 @@ def cat(
     async def work(_: Output) -> None:
         from ipfs.unixfs.ranges import fetch_range
 
-        async with _opened(path, home, ledger, peer, offline) as (source, cid):
+        async with opened(path, home, ledger, peer, offline) as (source, cid):
             end = None if length is None else offset + length
             if (offset, end) == (0, None):
                 await source.bring(cid, lambda _blocks, _bytes: None)
@@ -73,7 +65,7 @@ def get(
 
         target = out_path or Path(path.rstrip("/").rpartition("/")[2])
         require_free(target)
-        async with _opened(path, home, ledger, peer, offline) as (source, cid):
+        async with opened(path, home, ledger, peer, offline) as (source, cid):
             await source.bring(cid, lambda _blocks, _bytes: None)
             await asyncio.to_thread(export, source.blocks, cid, target)
         out.result(f"saved {cid} to {target}", cid=cid, path=target)
@@ -94,7 +86,7 @@ def ls(
     async def work(out: Output) -> None:
         from client.plumbing.content import Kind, list_folder
 
-        async with _opened(path, home, ledger, peer, offline) as (source, cid):
+        async with opened(path, home, ledger, peer, offline) as (source, cid):
             entries = await list_folder(cid, source)
         rows = [
             (
@@ -128,7 +120,7 @@ def stat(
 
         from client.plumbing.content import stat_dag
 
-        async with _opened(path, home, ledger, peer, offline) as (source, cid):
+        async with opened(path, home, ledger, peer, offline) as (source, cid):
             await source.bring(cid, lambda _blocks, _bytes: None)
             found = await asyncio.to_thread(stat_dag, cid, source.blocks)
         content = "" if found.content_bytes is None else f" of {format_bytes(found.content_bytes)}"
@@ -176,7 +168,7 @@ def refs(
             with open_reader(folder) as blocks:
                 count = tell(blocks)
         else:
-            async with _opened(path, home, ledger, peer, offline) as (source, root):
+            async with opened(path, home, ledger, peer, offline) as (source, root):
                 if recursive:
                     await source.bring(root, lambda _blocks, _bytes: None)
                 else:
@@ -185,25 +177,3 @@ def refs(
         out.result("", count=count)
 
     finish(as_json, work)
-
-
-@asynccontextmanager
-async def _opened(
-    path: str, home: Path | None, ledger: str | None, peers: list[str] | None, offline: bool
-) -> "AsyncIterator[tuple[Source, CID]]":
-    """Open the client's blocks and what is around them; find what the path leads to."""
-    from client.plumbing.session import Source, open_fetching, open_reader
-    from ipfs import plan
-    from ipfs.unixfs.tree import resolve
-
-    if offline and peers:
-        raise Unreadable("--offline asks nobody: leave --peer out")
-    name, inside = split_name(path)
-    named = parse_peers(peers)
-    folder, config = client_settings(home, ledger)
-    with open_reader(folder) as blocks:
-        join = None if offline else lambda: open_fetching(folder, config, blocks, named)
-        async with Source(blocks, join) as source:
-            start = path if name is None else await source.resolve(name) + inside
-            root, names = parse_ipfs_path(start)
-            yield source, await plan.fetch(resolve(root, names), source.get)

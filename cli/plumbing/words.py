@@ -43,6 +43,15 @@ def parse_ipfs_path(text: str) -> "tuple[CID, tuple[str, ...]]":
     return parse_cid(cid), tuple(name for name in names if name)
 
 
+def full_path(text: str) -> str:
+    """Return a path as others are told it: `/ipfs/CID/a`, `/ipns/NAME/a`. Raises `Unreadable`."""
+    name, inside = split_name(text)
+    if name is not None:
+        return f"/ipns/{name.to_cid_text()}{inside.rstrip('/')}"
+    cid, names = parse_ipfs_path(text)
+    return "/".join(("/ipfs", str(cid), *names))
+
+
 def split_name(text: str) -> "tuple[PeerId | None, str]":
     """Return the name in `/ipns/NAME/a/b` or `ipns://…`, and the rest; None for another path.
 

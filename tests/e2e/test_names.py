@@ -32,6 +32,11 @@ def story(folder: Path, address: str, elsewhere: str) -> None:
     with alice.runs("ipfs", "provide", roots[1], *via):
         read = bob.says("ipfs", "stat", f"/ipns/{name}/page", *via).result
         assert read["content_bytes"] == len("edition 2")
+        assert bob.says("ipfs", "pin", "add", f"/ipns/{name}", *via).result["cid"] == roots[1]
+    alias = alice.says("ipfs", "name", "publish", f"/ipns/{name}/page", *via).result
+    assert alias["value"] == f"/ipns/{name}/page"
+    told = bob.says("ipfs", "name", "resolve", alias["name"], *via).result
+    assert told["value"] == f"/ipfs/{roots[1]}/page"
     again = alice.says(
         "ipfs", "name", "publish", roots[0], "--key", "site", "--peer", elsewhere, "-t", "1h"
     ).result

@@ -35,6 +35,7 @@ WORDS: Mapping[str, str] = {
     "v1-trickle-raw-256k": "--profile unixfs-v0-2015 --cid-version 1 -t",
     "v1-trickle-raw-256B": "--profile unixfs-v0-2015 --cid-version 1 -t --chunker size-256",
 }
+NAME = "k51qzi5uqu5dgutdk6i1ynyzgkqngpha5xpgia3a5qqp4jsh0u4csozksxel2r"
 SIZES = (0, 1, 256, 1025, 1_048_577)
 
 
@@ -58,10 +59,12 @@ class Said:
 class Home:
     folder: Path
 
-    def says(self, *words: str | Path, stdin: bytes = b"") -> Said:
+    def says(
+        self, *words: str | Path, group: tuple[str, ...] = ("ipfs",), stdin: bytes = b""
+    ) -> Said:
         done = CliRunner().invoke(
             app,
-            ["ipfs", *map(str, words)],
+            [*group, *map(str, words)],
             input=stdin,
             env={"HOLDFAST_HOME": str(self.folder), "HOLDFAST_LEDGER_URL": NO_LEDGER},
         )
@@ -152,7 +155,7 @@ def test_an_export_that_fails_leaves_no_part_of_a_car(home: Home, tmp_path: Path
             home.says("pin", "add", each).text  # noqa: B018
     home.says("pin", "add", "--direct", cid).text  # noqa: B018
     assert home.says("gc", "--json").result["removed"] == 1
-    assert home.says("export", cid, "-o", part).exit_code == 4
+    assert home.says("export", cid, "--offline", "-o", part).exit_code == 4
     assert not part.exists()
 
 
@@ -197,6 +200,9 @@ def test_what_is_in_a_folder(home: Home, tmp_path: Path) -> None:
     again = home.says("get", root, "-o", tmp_path / "d", "--json")
     assert (again.exit_code, again.result["code"]) == (1, "already-exists")
     assert home.says("ls", "--offline", listed[0]["cid"][:-1]).exit_code == 2
+    inner = home.says("export", f"{root}/inner").stdout
+    assert inner == home.says("export", listed[1]["cid"]).stdout
+    assert home.says("pin", "add", f"{root}/inner", "--json").result["cid"] == listed[1]["cid"]
 
 
 def test_pinned_stays_and_the_rest_goes(home: Home) -> None:
@@ -271,6 +277,7 @@ def test_a_folder_that_could_write_elsewhere_is_told_from_a_failure(
         ("add", "--max-file-links", "1"),
         ("add", "--max-file-links", "8193"),
         ("cat", "no-cid"),
+        ("cat", NAME),
         ("cat", "--offline", "--peer", "/ip4/127.0.0.1/tcp/1", "bafkqaaa"),
     ],
 )
@@ -293,6 +300,7 @@ def test_a_name_that_could_steer_a_terminal_is_made_visible(home: Home, tmp_path
         ("name publish bafkqaaa --key mine", 7),
         ("name resolve", 7),
         ("findprovs bafkqaaa", 7),
+        ("pin add --offline /ipns/example.org", 2),
         ("name resolve example.org", 2),
         ("cat --offline /ipns/example.org", 2),
         ("cat bafkqaaa --peer nowhere", 2),
@@ -312,3 +320,14 @@ def test_who_was_to_be_told_and_is_not_there_is_missed(home: Home) -> None:
     cid = home.says("add", "-Q", stdin=b"to be told of").text
     nobody = f"/ip4/127.0.0.1/tcp/1/p2p/{home.says('id', '--json').result['peer_id']}"
     assert home.says("provide", cid, "--peer", nobody).exit_code == 7
+
+
+@pytest.mark.parametrize(
+    ("path", "exit_code"),
+    [("bafkqaaa/inside", 2), ("no-cid", 2), (NAME, 2), (f"/ipns/{NAME}", 7), ("bafkqaaa", 7)],
+)
+def test_the_market_gives_back_roots_and_what_names_lead_to(
+    path: str, exit_code: int, home: Home, tmp_path: Path
+) -> None:
+    said = home.says("retrieve", path, "-o", tmp_path / "out", group=())
+    assert said.exit_code == exit_code

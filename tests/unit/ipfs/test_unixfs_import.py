@@ -170,7 +170,7 @@ def test_what_unixfs_cannot_hold_is_refused_by_name(tmp_path: Path) -> None:
     [
         (b"new\nline", "control character: rename"),
         (b"\x1b[2J", "control character: rename"),
-        (b"latin-\xe9", "no UTF-8: rename"),
+        (b"latin-\xe9", "not UTF-8: rename"),
     ],
 )
 def test_a_name_that_could_not_be_brought_back_is_refused(
