@@ -81,7 +81,7 @@ def ls(
     ledger: LedgerOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """List a folder: CIDs, sizes of what is here, names."""
+    """List a folder: CIDs, sizes of files, names."""
 
     async def work(out: Output) -> None:
         from client.plumbing.content import Kind, list_folder

@@ -1,6 +1,7 @@
 """What is behind a CID: names, kinds, sizes, references."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar, Final, assert_never
@@ -16,7 +17,7 @@ from ipfs.dag import inline_block, links_of, walk
 from ipfs.pins.pin import Pin
 from ipfs.repository import Repository
 from ipfs.unixfs.errors import UnsafeEntry
-from ipfs.unixfs.node import Directory, File, Shard, Symlink, read_node
+from ipfs.unixfs.node import Directory, Entry, File, Shard, Symlink, read_node
 from ipfs.unixfs.tree import entries_of
 
 _BATCH_BYTES: Final = 16 << 20
@@ -34,7 +35,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """An entry of a folder; `size_bytes` is a file's, if its root is here."""
+    """An entry of a folder; `size_bytes` is a file's: of a raw leaf, as the folder has it."""
 
     name: str
     cid: CID
@@ -68,18 +69,25 @@ class CarIncomplete(Exception):
 
 
 async def list_folder(root: CID, source: Source) -> list[Listed]:
-    """Return what is in a folder, whose own blocks are brought here; nothing for a file.
+    """Return what is in a folder; nothing for a file.
 
-    What its entries are is told of those whose root is here.
-    Raises what `read_node`, `entries_of` and `Source.get` do.
+    Its own blocks and the roots of its entries are brought here, but no raw leaf; offline, what is
+    not here is unknown. Raises what `read_node`, `entries_of` and `Source.get` do.
     """
     node = read_node(inline_block(root) or await source.get(root))
     if not isinstance(node, Directory | Shard):
         return []
     entries = await plan.fetch(entries_of(node), source.get)
-    # Not before: once the network is joined, the blocks are reached another way.
-    blocks = source.blocks
-    return [Listed(entry.name, entry.cid, *_described(entry.cid, blocks)) for entry in entries]
+    return [Listed(entry.name, entry.cid, *await _looked_up(entry, source)) for entry in entries]
+
+
+async def _looked_up(entry: Entry, source: Source) -> tuple[Kind, int | None]:
+    if entry.cid.codec == Codec.RAW and not inline_block(entry.cid):
+        return Kind.FILE, entry.tsize
+    if entry.cid.codec == Codec.DAG_PB:
+        with suppress(BlockNotFound):
+            await source.get(entry.cid)
+    return _described(entry.cid, source.blocks)
 
 
 def stat_dag(root: CID, blocks: Blockstore) -> DagStat:

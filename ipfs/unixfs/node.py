@@ -49,10 +49,11 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A named child of a directory."""
+    """A named child of a directory; `tsize` is what that says of the bytes of all its blocks."""
 
     name: str
     cid: CID
+    tsize: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,7 @@ class Bucket:
     index: int
     name: str
     cid: CID
+    tsize: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +176,7 @@ def _entries(links: tuple[PBLink, ...]) -> tuple[Entry, ...]:
         if name in names:
             raise UnsafeEntry(name, "two entries have this name")
         names.add(name)
-    return tuple(Entry(link.name or "", link.cid) for link in links)
+    return tuple(Entry(link.name or "", link.cid, link.tsize) for link in links)
 
 
 def _shard(header: Header, links: tuple[PBLink, ...]) -> Shard:
@@ -201,7 +203,7 @@ def _bucket(link: PBLink, digits: int) -> Bucket:
         raise MalformedBytes("HAMT", f"bucket {prefix!r}")
     if name:
         check_name(name)
-    return Bucket(int(prefix, 16), name, link.cid)
+    return Bucket(int(prefix, 16), name, link.cid, link.tsize)
 
 
 def _target(header: Header, links: tuple[PBLink, ...]) -> str:

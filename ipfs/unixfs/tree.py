@@ -142,6 +142,6 @@ def _contents(shard: Shard, *, level: int, way: int) -> Iterator[Entry | _Below]
         if not bucket.name:
             yield _Below(bucket.cid, place)
         elif place_of(bucket.name, level=level, fanout=shard.fanout) == place:
-            yield Entry(bucket.name, bucket.cid)
+            yield Entry(bucket.name, bucket.cid, bucket.tsize)
         else:
             raise MalformedBytes("HAMT", f"entry {bucket.name!r} is in the wrong bucket")

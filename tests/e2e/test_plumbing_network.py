@@ -38,9 +38,11 @@ def story(folder: Path, address: str) -> None:
         assert (folder / "out" / "big").read_bytes() == big
         whole = carol.says("ipfs", "ls", root, *via).result["entries"]
         assert [(entry["name"], entry["kind"]) for entry in whole] == [
-            ("big", "unknown"),
-            ("inner", "unknown"),
+            ("big", "file"),
+            ("inner", "directory"),
         ]
+        assert carol.says("ipfs", "ls", root, *via).result["entries"] == whole
+        assert whole[0]["bytes"] == len(big)
         read = carol.says("ipfs", "get", f"{root}/big", *via, "-o", str(folder / "part"))
         assert read.result["cid"] == whole[0]["cid"], "whoever has the folder has what is in it"
         carol.says("ipfs", "pin", "add", root, *via).result  # noqa: B018
