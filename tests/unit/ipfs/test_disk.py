@@ -151,6 +151,17 @@ def test_reading_at_once_waits_for_nobody(store: DiskBlockstore) -> None:
         assert other.submit(store.get_at_once, big(1).cid).result() is None
 
 
+def test_a_segment_that_does_not_open_is_no_error_of_reading_at_once(
+    store: DiskBlockstore, tmp_path: Path
+) -> None:
+    store.put([big(1)])
+    [segment] = segments(tmp_path / "store")
+    segment.unlink()
+    assert store.get_at_once(big(1).cid) is None
+    with pytest.raises(FileNotFoundError):
+        store.get(big(1).cid)
+
+
 def flip_bit(path: Path, position: int) -> None:
     data = bytearray(path.read_bytes())
     data[position] ^= 2
