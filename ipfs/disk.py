@@ -121,7 +121,6 @@ class DiskBlockstore:
         try:
             place, reader = self._found(cid)
         except (BlockNotFound, OSError):
-            # Whoever waits for it is told why.
             return None
         finally:
             self._mutex.release()
