@@ -232,6 +232,8 @@ def test_a_flipped_bit_is_found_and_said(home: Home) -> None:
     data = bytearray(segment.read_bytes())
     data[2_000] ^= 4
     segment.write_bytes(data)
+    read = home.says("get", "--offline", cid, "-o", home.folder / "out", "--json")
+    assert (read.exit_code, "damaged here" in read.result["detail"]) == (8, True)
     said = home.says("scrub")
     assert said.exit_code == 8
     assert f"1 damaged place, 1 block lost\nlost {cid}" in said.stdout.decode()
