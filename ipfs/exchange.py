@@ -135,10 +135,10 @@ async def fetch_dag(
     within:          the root of a larger DAG that it is part of: who has that may have it, too
     on_progress:     called with the blocks and bytes that have come, or were here, so far
 
-    Can be called again after any failure: what has come is stored then, the last second's only
-    where it was not a kill; what is in the store is not fetched again, and of that no leaf is read
-    again. In memory are the blocks under way, nodes up to `NODES_BYTES_MAX`, and 80 bytes for each
-    block met so far.
+    Can be called again after any failure: what has come is stored then, but after a kill for what
+    came in a second, and until the next block. What is in the store is not fetched again, and of
+    that no leaf is read again. In memory are the blocks under way, nodes up to `NODES_BYTES_MAX`,
+    and 80 bytes for each block met so far.
     Raises `DagUnavailable`; `LimitExceeded` before anything beyond `limits` is stored;
     `MalformedBytes` if a block of the DAG is not what its codec says.
     """

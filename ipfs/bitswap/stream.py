@@ -37,7 +37,7 @@ DISCONNECTED: Final = "disconnected"
 class Bitswap:
     """Exchanges blocks with peers; runs, and owns its tasks, inside `async with`.
 
-    The store is called in worker threads, so it may block; it must bear calls from several.
+    The store is called in worker threads where it may block; it must bear calls from several.
     upload_limit:  None where upload is not scarce: then everybody is served at once
     unfinished_bytes_max:  what messages may hold that have not been heard to their end
     """

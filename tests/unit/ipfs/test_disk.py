@@ -15,7 +15,7 @@ import pytest
 
 from ipfs.block import Block
 from ipfs.blockstore import BlockCorrupt, BlockNotFound
-from ipfs.cid import Codec
+from ipfs.cid import CID, Codec, HashCode
 from ipfs.disk import DiskBlockstore, StoreLocked
 from tests.support import writes_until_killed
 from tests.support.writes_until_killed import block
@@ -130,6 +130,18 @@ def test_bit_rot_is_noticed_and_mended_by_putting_again(
     assert store.get(big(2).cid) == big(2)
     store.put([big(1)])
     assert store.get(big(1).cid) == big(1)
+
+
+def test_bit_rot_is_noticed_in_a_block_inside_its_cid(tmp_path: Path) -> None:
+    data = bytes(20)
+    zeros = Block(CID.of(Codec.RAW, data, hash_code=HashCode.IDENTITY), data)
+    with DiskBlockstore(tmp_path) as store:
+        store.put([zeros])
+        assert store.get(zeros.cid) == zeros
+        [segment] = segments(tmp_path)
+        flip_bit(segment, segment.stat().st_size - 1)
+        with pytest.raises(BlockCorrupt):
+            store.get(zeros.cid)
 
 
 def test_what_is_read_at_once_is_what_is_read(store: DiskBlockstore, tmp_path: Path) -> None:
