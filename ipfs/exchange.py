@@ -194,10 +194,10 @@ class _Batch:
             self._bytes_count += len(block.data)
 
     async def keep(self) -> None:
-        """Store what there is."""
-        blocks, self._blocks, self._bytes_count = self._blocks, [], 0
-        if blocks:
-            await self._exchange.keep(blocks)
+        """Store what there is; if this is cut off, or fails, the next call does."""
+        if self._blocks:
+            await self._exchange.keep(self._blocks)
+            self._blocks, self._bytes_count = [], 0
 
 
 async def _meet_stored(exchange: Exchange, walk: "_Walk") -> list[CID]:

@@ -276,6 +276,28 @@ async def test_what_has_come_is_stored_whatever_fails_next() -> None:
     assert exchange.kept == [(blocks[-1],)]
 
 
+async def test_who_leaves_while_blocks_are_stored_waits_until_they_are() -> None:
+    is_keeping = asyncio.Event()
+
+    class Slow(OneByOne):
+        async def keep(self, blocks: Iterable[Block]) -> None:
+            await super().keep(blocks)
+            if not is_keeping.is_set():
+                is_keeping.set()
+                await asyncio.Event().wait()
+
+    blocks = tree(10)
+    exchange = Slow(blocks)
+    root = blocks[-1].cid
+    fetching = asyncio.create_task(fetch_dag(exchange, root, limits=ROOMY, idle_timeout_s=1))
+    await is_keeping.wait()
+    fetching.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await fetching
+    first, second = exchange.kept
+    assert first == second
+
+
 class Stored(OneByOne):
     """An exchange that keeps what it gave, and always gives bytes of their own."""
 
