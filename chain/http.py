@@ -135,11 +135,14 @@ class _Guarded:
         self._body_seconds_max = body_seconds_max
         self._names = {name.lower() for name in names} | {"localhost"}
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._is_ending = False
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         task = asyncio.current_task()
         assert task is not None, "a request is served in a task"
         self._tasks.add(task)
+        if self._is_ending:
+            task.cancel()
         try:
             if self._is_known(dict(scope["headers"]).get(b"host", b"").decode("latin-1")):
                 await self._app(scope, self._in_time(receive), send)
@@ -167,7 +170,8 @@ class _Guarded:
         return hear
 
     def cancel_all(self) -> None:
-        """Cancel the requests under way."""
+        """Cancel the requests under way, and those that come yet."""
+        self._is_ending = True
         for task in self._tasks:
             task.cancel()
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import Iterable
 from typing import Final
 
@@ -11,6 +12,9 @@ from ipfs.cid import CID
 
 AT_ONCE_MAX: Final = 8
 """So few blocks are read in the loop, if that waits for nothing: to wake a thread takes longer."""
+
+FAULTS: Final = (OSError, sqlite3.Error)
+"""What a disk's fault comes as. One bad place is no reason to give nobody anything any more."""
 
 log = logging.getLogger(__name__)
 
@@ -47,8 +51,7 @@ class Stored:
                 blocks.append(self._store.get(cid))
             except BlockNotFound:
                 continue
-            except OSError as error:
-                # One bad place of a disk is no reason to give nobody anything any more.
+            except FAULTS as error:
                 log.error("%s can't be read: %s", cid, error)
         return blocks
 
@@ -58,5 +61,8 @@ class Stored:
             try:
                 sizes[cid] = self._store.size_bytes(cid)
             except BlockNotFound:
+                sizes[cid] = None
+            except FAULTS as error:
+                log.error("%s can't be looked up: %s", cid, error)
                 sizes[cid] = None
         return sizes

@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
+from typing import cast
 
 import httpx
 import pytest
@@ -14,7 +15,7 @@ from litestar import Litestar, asgi, get, post
 from litestar.params import JSONBody
 from litestar.types import Receive, Scope, Send
 
-from chain.http import serving
+from chain.http import _Guarded, serving
 
 CROWD = 2_000
 HALF_A_REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\nX-"
@@ -159,3 +160,13 @@ async def test_connections_leave_descriptors_for_everything_else() -> None:
         # To the end of its output: a pipe that outlives the loop is the next test's failure.
         await process.communicate()
     assert {answer.text for answer in answers} == {"hello"}
+
+
+async def test_a_request_that_comes_while_the_server_ends_is_ended_too() -> None:
+    async def app(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    guarded = _Guarded(cast(Litestar, app), ("host",), 60)
+    guarded.cancel_all()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.create_task(guarded({"headers": [(b"host", b"host")]}, None, None))

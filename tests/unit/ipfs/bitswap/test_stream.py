@@ -1,5 +1,6 @@
 import asyncio
 import errno
+import sqlite3
 import threading
 
 import pytest
@@ -112,7 +113,7 @@ async def test_a_block_that_goes_before_it_is_sent_is_said_to_be_absent() -> Non
 async def test_a_block_that_the_disk_does_not_give_is_said_to_be_absent_and_others_are_sent(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    lost, whole = leaf(1), leaf(2)
+    lost, whole, unknown = leaf(1), leaf(2), leaf(3)
 
     class Scratched(MemoryBlockstore):
         def get(self, cid: CID) -> Block:
@@ -124,6 +125,8 @@ async def test_a_block_that_the_disk_does_not_give_is_said_to_be_absent_and_othe
             return None
 
         def size_bytes(self, cid: CID) -> int:
+            if cid == unknown.cid:
+                raise sqlite3.OperationalError("disk I/O error")
             return 9
 
     store = Scratched()
@@ -131,12 +134,15 @@ async def test_a_block_that_the_disk_does_not_give_is_said_to_be_absent_and_othe
     async with MemoryNetwork() as network:
         host, stranger = network.add_host(), ScriptedPeer(network, silent)
         async with Bitswap(host, store):
-            wants = tuple(Want(block.cid, send_dont_have=True) for block in (lost, whole))
+            wanted = (lost, whole, unknown)
+            wants = tuple(Want(block.cid, send_dont_have=True) for block in wanted)
             await stranger.say(where(host), Message(wants=wants))
-            await until(lambda: len(stranger.heard) == 1)
-    assert stranger.heard[0].presences == (Presence(lost.cid, PresenceType.DONT_HAVE),)
-    assert stranger.heard[0].blocks == (whole,)
+            await until(lambda: len(stranger.heard) == 2)
+    absent = {presence for message in stranger.heard for presence in message.presences}
+    assert absent == {Presence(it.cid, PresenceType.DONT_HAVE) for it in (lost, unknown)}
+    assert [block for message in stranger.heard for block in message.blocks] == [whole]
     assert "a bad place" in caplog.text
+    assert "disk I/O error" in caplog.text
 
 
 async def test_a_flood_of_wants_is_cut_and_others_are_served() -> None:
