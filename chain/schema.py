@@ -19,6 +19,15 @@ from sqlalchemy import (
     select,
 )
 
+NAMING: Final = {
+    "ix": "ix_%(column_0_label)s",
+    "uq": "uq_%(table_name)s_%(column_0_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+"""How constraints are named, so that every version of a database calls them the same."""
+
 _VERSIONS: Final = Table("schema_version", MetaData(), Column("version", Integer, nullable=False))
 
 

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Final
 
 from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event
 
-from ipfs.segments.store import is_damage, is_full
+from ipfs.sqlite import is_damage, is_full
 
 IS_WRITING: Final = "holdfast_is_writing"
 """The execution option of an engine whose transactions write."""

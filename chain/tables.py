@@ -9,18 +9,12 @@ from sqlmodel import Field, SQLModel
 
 from chain.block import Genesis, LedgerBlock, Receipt
 from chain.deal import Deal, Reservation
+from chain.schema import NAMING
 from chain.view import Entity, Stored
 
 SCHEMA_VERSION: Final = 3
 """Goes up with every change of the tables, or of what the records in them look like."""
 
-_NAMING: Final = {
-    "ix": "ix_%(column_0_label)s",
-    "uq": "uq_%(table_name)s_%(column_0_name)s",
-    "ck": "ck_%(table_name)s_%(constraint_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
-    "pk": "pk_%(table_name)s",
-}
 _KEY: Final = String().with_variant(String(collation="C"), "postgresql")
 """Keys are scanned in the order of their bytes, as Python compares them."""
 
@@ -28,7 +22,7 @@ _KEY: Final = String().with_variant(String(collation="C"), "postgresql")
 class LedgerTable(SQLModel, registry=registry()):
     """A table of the ledger. SQLModel's own registry is shared by every store in the process."""
 
-    metadata = MetaData(naming_convention=_NAMING)
+    metadata = MetaData(naming_convention=NAMING)
 
 
 class GenesisRow(LedgerTable, table=True):

@@ -21,7 +21,8 @@ from ipfs.file_lock import LockHeld, take
 from ipfs.segments.files import OpenSegments, SegmentReader, SegmentWriter, sync_folder
 from ipfs.segments.record import Found, Kind, SegmentFile, scan
 from ipfs.segments.scrub import ScrubReport, SegmentReport, compare
-from ipfs.segments.store import Place, SegmentIndex, every_cid, is_damage, is_full
+from ipfs.segments.store import Place, SegmentIndex, every_cid
+from ipfs.sqlite import DISK_FAULTS, is_damage, is_full
 
 SEGMENT_BYTES_MAX: Final = 256 << 20
 """A full segment is closed; small enough to be rewritten in a second or two."""
@@ -260,7 +261,7 @@ class DiskBlockstore:
         size_bytes = writer.size_bytes
         try:
             yield writer
-        except (OSError, sqlite3.Error) as error:
+        except DISK_FAULTS as error:
             asked = writer.size_bytes - size_bytes
             self._take_back(writer, size_bytes)
             if is_full(error):

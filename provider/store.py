@@ -9,18 +9,13 @@ from sqlalchemy import MetaData
 from sqlalchemy.orm import registry
 from sqlmodel import Field, Session, SQLModel, col, func, select
 
-from chain.schema import make_tables
+from chain.schema import NAMING, make_tables
 from chain.sqlite import IS_WRITING, open_engine
 from chain.units import SectorNumber
 from ipfs.cid import CID
 from proofs.parameters import ProofType
 from provider.promise import Promise, SectorPlan
 
-_NAMING: Final = {
-    "ix": "ix_%(column_0_label)s",
-    "uq": "uq_%(table_name)s_%(column_0_name)s",
-    "pk": "pk_%(table_name)s",
-}
 _T = TypeVar("_T")
 
 SCHEMA_VERSION: Final = 2
@@ -30,7 +25,7 @@ SCHEMA_VERSION: Final = 2
 class ProviderTable(SQLModel, registry=registry()):
     """A table of the provider's. SQLModel's own registry is shared by every store in a process."""
 
-    metadata = MetaData(naming_convention=_NAMING)
+    metadata = MetaData(naming_convention=NAMING)
 
 
 class PromiseRow(ProviderTable, table=True):

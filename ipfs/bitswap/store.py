@@ -2,25 +2,25 @@
 
 import asyncio
 import logging
-import sqlite3
 from collections.abc import Iterable
 from typing import Final
 
 from ipfs.block import Block
 from ipfs.blockstore import BlockNotFound, Blockstore
 from ipfs.cid import CID
+from ipfs.sqlite import DISK_FAULTS
 
 AT_ONCE_MAX: Final = 8
 """So few blocks are read in the loop, if that waits for nothing: to wake a thread takes longer."""
-
-FAULTS: Final = (OSError, sqlite3.Error)
-"""What a disk's fault comes as. One bad place is no reason to give nobody anything any more."""
 
 log = logging.getLogger(__name__)
 
 
 class Stored:
-    """What a store holds. The store may block; it must bear calls from several threads."""
+    """What a store holds. The store may block; it must bear calls from several threads.
+
+    One bad place of a disk is no reason to give nobody anything any more: it is told in the log.
+    """
 
     def __init__(self, store: Blockstore) -> None:
         self._store = store
@@ -51,7 +51,7 @@ class Stored:
                 blocks.append(self._store.get(cid))
             except BlockNotFound:
                 continue
-            except FAULTS as error:
+            except DISK_FAULTS as error:
                 log.error("%s can't be read: %s", cid, error)
         return blocks
 
@@ -62,7 +62,7 @@ class Stored:
                 sizes[cid] = self._store.size_bytes(cid)
             except BlockNotFound:
                 sizes[cid] = None
-            except FAULTS as error:
+            except DISK_FAULTS as error:
                 log.error("%s can't be looked up: %s", cid, error)
                 sizes[cid] = None
         return sizes

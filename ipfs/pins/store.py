@@ -8,6 +8,7 @@ from typing import Final, Self
 from ipfs.cid import CID
 from ipfs.errors import MalformedBytes
 from ipfs.pins.pin import Pin, PinNotFound, PinsDamaged
+from ipfs.sqlite import is_damage
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS pins (
@@ -104,7 +105,4 @@ class PinStore:
         return pin
 
     def _judged(self, error: sqlite3.DatabaseError) -> Exception:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
-            return PinsDamaged(f"{self._path}: {error}")
-        return error
+        return PinsDamaged(f"{self._path}: {error}") if is_damage(error) else error

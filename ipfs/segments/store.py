@@ -4,7 +4,6 @@ Made from the segments alone, so it can always be thrown away and made anew. Not
 many threads: its owner lets one in at a time.
 """
 
-import errno
 import hashlib
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,6 +16,7 @@ from ipfs.block import Block
 from ipfs.cid import CID, HashCode
 from ipfs.segments.record import Found, Kind, checksum
 from ipfs.segments.scrub import Entry
+from ipfs.sqlite import is_damage
 
 INDEX_NAME: Final = "index.sqlite"
 _SEAL_NAME: Final = "index.sha256"
@@ -372,20 +372,3 @@ def _digest(path: Path) -> bytes:
 def _remove(path: Path) -> None:
     for suffix in ("", "-wal", "-shm"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
-
-
-def is_full(error: OSError | sqlite3.Error) -> bool:
-    """Whether a segment or the index could not grow for want of room."""
-    if isinstance(error, OSError):
-        return error.errno in {errno.ENOSPC, errno.EDQUOT}
-    return _code(error) == sqlite3.SQLITE_FULL
-
-
-def is_damage(error: sqlite3.Error) -> bool:
-    """Whether the file is not what SQLite wrote."""
-    return _code(error) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-
-
-def _code(error: sqlite3.Error) -> int:
-    # The low byte of an extended code is the kind. Some errors of the module itself have none.
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF
