@@ -261,14 +261,11 @@ class DiskBlockstore:
         size_bytes = writer.size_bytes
         try:
             yield writer
-        except DISK_FAULTS as error:
+        except BaseException as error:
             asked = writer.size_bytes - size_bytes
             self._take_back(writer, size_bytes)
-            if is_full(error):
+            if isinstance(error, DISK_FAULTS) and is_full(error):
                 raise self._full(asked) from error
-            raise
-        except BaseException:
-            self._take_back(writer, size_bytes)
             raise
         if writer.size_bytes >= self._segment_bytes_max:
             self._close_writer()
